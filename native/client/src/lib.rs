@@ -1,0 +1,1 @@
+//! Channels to an EventStoreDB, and the tasks that read from it.

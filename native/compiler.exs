@@ -1,0 +1,137 @@
+defmodule Mix.Tasks.Compile.PenstockNative do
+  @moduledoc """
+  Builds the Rust core with cargo, in release mode, and puts the library where `Penstock.Native` loads it from.
+
+  Cargo decides what is to be rebuilt; without a change it is asked and answers in a moment. The library is
+  replaced by renaming a finished copy into its place, so a VM that has the old one loaded keeps it.
+  """
+
+  use Mix.Task.Compiler
+
+  @oldest_rust {1, 91, 0}
+  @root Path.expand("..", __DIR__)
+  @package "penstock_nif"
+
+  @impl Mix.Task.Compiler
+  def run(_args) do
+    with {:ok, cargo} <- cargo(),
+         :ok <- new_enough(cargo),
+         :ok <- build(cargo) do
+      install()
+    else
+      {:error, message} ->
+        Mix.shell().error(message)
+
+        {:error,
+         [
+           %Mix.Task.Compiler.Diagnostic{
+             compiler_name: "penstock_native",
+             file: nil,
+             position: 0,
+             message: message,
+             severity: :error
+           }
+         ]}
+    end
+  end
+
+  @impl Mix.Task.Compiler
+  def clean, do: File.rm_rf!(Path.join(@root, "priv/native"))
+
+  # A shell that was open while rustup ran does not have its folder on the path yet.
+  defp cargo do
+    case System.find_executable("cargo") || present(Path.expand("~/.cargo/bin/cargo")) do
+      nil -> {:error, missing("no Rust toolchain was found (`cargo` is not on the PATH)")}
+      path -> {:ok, path}
+    end
+  end
+
+  defp present(path), do: if(File.exists?(path), do: path)
+
+  defp new_enough(cargo) do
+    case System.cmd(cargo, ["--version"], stderr_to_stdout: true) do
+      {"cargo " <> version, 0} ->
+        if version(version) >= @oldest_rust,
+          do: :ok,
+          else: {:error, missing("this is cargo #{String.trim(version)}")}
+
+      {said, _} ->
+        {:error, missing("`#{cargo} --version` said: #{String.trim(said)}")}
+    end
+  end
+
+  defp version(text) do
+    case Regex.run(~r/^(\d+)\.(\d+)\.(\d+)/, text) do
+      [_ | numbers] -> numbers |> Enum.map(&String.to_integer/1) |> List.to_tuple()
+      nil -> {0, 0, 0}
+    end
+  end
+
+  defp missing(found) do
+    oldest = @oldest_rust |> Tuple.to_list() |> Enum.join(".")
+
+    """
+    Penstock's core is built from Rust #{oldest} or newer, and #{found}.
+    Install it with `curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh`, or renew it with `rustup update stable`, and compile again.
+    """
+  end
+
+  defp build(cargo) do
+    unless File.exists?(installed()),
+      do: Mix.shell().info("Building Penstock's Rust core (some minutes the first time)")
+
+    args = ["build", "--release", "--locked", "--quiet", "-p", @package]
+
+    options = [
+      cd: @root,
+      stderr_to_stdout: true,
+      env: [{"CARGO_TARGET_DIR", target()}],
+      into: IO.stream(:stdio, :line)
+    ]
+
+    case System.cmd(cargo, args, options) do
+      {_, 0} ->
+        :ok
+
+      {_, status} ->
+        {:error, "cargo could not build Penstock's core (exit status #{status}); what it said is above"}
+    end
+  end
+
+  # In a host project all environments share one folder, beside its other builds.
+  defp target do
+    cond do
+      path = System.get_env("PENSTOCK_TARGET_DIR") -> Path.expand(path)
+      host?() -> Path.join(Path.dirname(Mix.Project.build_path()), "penstock_native")
+      true -> Path.join(@root, "_build/native")
+    end
+  end
+
+  defp host?, do: Path.expand(Path.dirname(Mix.Project.build_path())) != Path.join(@root, "_build")
+
+  defp install do
+    built = Path.join([target(), "release", "lib#{@package}.#{extension()}"])
+    File.mkdir_p!(Path.dirname(installed()))
+    Mix.Project.build_structure()
+    if same?(built, installed()), do: {:noop, []}, else: replace(built, installed())
+  end
+
+  defp replace(built, installed) do
+    fresh = "#{installed}.#{System.pid()}"
+    File.cp!(built, fresh)
+    File.rename!(fresh, installed)
+    {:ok, []}
+  end
+
+  defp installed, do: Path.join(@root, "priv/native/#{@package}.so")
+
+  defp extension, do: if(match?({:unix, :darwin}, :os.type()), do: "dylib", else: "so")
+
+  defp same?(one, other) do
+    with {:ok, %{size: size}} <- File.stat(other), {:ok, %{size: ^size}} <- File.stat(one) do
+      File.read!(one) == File.read!(other)
+    else
+      _ -> false
+    end
+  end
+end

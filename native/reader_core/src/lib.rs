@@ -1,0 +1,1 @@
+//! A subscription as a state machine without sockets and without a clock.

@@ -1,0 +1,1 @@
+//! The gRPC services of an EventStoreDB over `store_core`.

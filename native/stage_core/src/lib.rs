@@ -1,0 +1,1 @@
+//! Demand arithmetic, dispatchers and buffers of a stage: no BEAM, no tokio, no clock.

@@ -1,0 +1,1 @@
+//! The embedded event store over a storage trait: no sockets, no clock, no BEAM.
