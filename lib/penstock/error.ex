@@ -1,0 +1,68 @@
+defmodule Penstock.Error do
+  @moduledoc """
+  Why something could not be done.
+
+  `reason` is one of a closed list, `message` names the thing, what it got and what it takes, `details` holds what
+  belongs to the reason, and `retry?` says whether the same call can succeed later without a change.
+
+  | reason | what happened | `details` | retry? |
+  |---|---|---|---|
+  | `:access_denied` | the user may not do this | | no |
+  | `:address_in_use` | another program listens on the port | `:port` | no |
+  | `:cancelled` | the call was ended by the server | | yes |
+  | `:corrupted_data` | the data directory holds what no server wrote | `:data_dir` | no |
+  | `:data_dir_in_use` | another server has the data directory open | `:data_dir` | no |
+  | `:data_dir_unusable` | the data directory cannot be created, read or written | `:data_dir` | no |
+  | `:deadline_exceeded` | no answer within the deadline | | yes |
+  | `:internal` | a fault of Penstock's own; please report it | | no |
+  | `:invalid_argument` | an argument that can never be taken | `:option` | no |
+  | `:invalid_connection_string` | the connection string cannot be read | | no |
+  | `:maximum_append_size_exceeded` | an append is larger than the server takes | `:maximum` (bytes) | no |
+  | `:missing_required_metadata` | an event without a type or content type | | no |
+  | `:not_leader` | the node is not its cluster's leader | `:host`, `:port` | yes |
+  | `:protocol` | the peer does not speak gRPC, or answered nonsense | | no |
+  | `:server` | any other error of the server | `:code` | no |
+  | `:stream_deleted` | the stream was deleted for ever (tombstoned) | `:stream` | no |
+  | `:stream_not_found` | the stream does not exist | `:stream` | yes |
+  | `:unauthenticated` | the credentials are wrong | | no |
+  | `:unavailable` | the server cannot be reached, or went away | | yes |
+  | `:unimplemented` | the server does not know the method | | no |
+  | `:unsupported` | Penstock does not do this yet | | no |
+  | `:wrong_expected_version` | the stream is not what the append expected | `:stream`, `:expected`, `:actual` | no |
+  """
+
+  @type reason ::
+          :access_denied
+          | :address_in_use
+          | :cancelled
+          | :corrupted_data
+          | :data_dir_in_use
+          | :data_dir_unusable
+          | :deadline_exceeded
+          | :internal
+          | :invalid_argument
+          | :invalid_connection_string
+          | :maximum_append_size_exceeded
+          | :missing_required_metadata
+          | :not_leader
+          | :protocol
+          | :server
+          | :stream_deleted
+          | :stream_not_found
+          | :unauthenticated
+          | :unavailable
+          | :unimplemented
+          | :unsupported
+          | :wrong_expected_version
+
+  @type t :: %__MODULE__{reason: reason, message: String.t(), details: map, retry?: boolean}
+
+  defexception [:reason, :message, details: %{}, retry?: false]
+
+  @doc false
+  # What the Rust core answers in place of an error.
+  @spec from_native({reason, String.t(), boolean, map}) :: t
+  def from_native({reason, message, retry?, details}) do
+    %__MODULE__{reason: reason, message: message, retry?: retry?, details: details}
+  end
+end
