@@ -15,7 +15,6 @@ defmodule Mix.Tasks.Compile.PenstockNative do
   @impl Mix.Task.Compiler
   def run(_args) do
     with {:ok, cargo} <- cargo(),
-         :ok <- new_enough(cargo),
          :ok <- build(cargo) do
       install()
     else
@@ -38,25 +37,32 @@ defmodule Mix.Tasks.Compile.PenstockNative do
   @impl Mix.Task.Compiler
   def clean, do: File.rm_rf!(Path.join(@root, "priv/native"))
 
-  # A shell that was open while rustup ran does not have its folder on the path yet.
+  # A shell that was open while rustup ran does not have its folder on the path yet, and may find an older cargo.
   defp cargo do
-    case System.find_executable("cargo") || present(Path.expand("~/.cargo/bin/cargo")) do
-      nil -> {:error, missing("no Rust toolchain was found (`cargo` is not on the PATH)")}
+    found = Enum.filter([System.find_executable("cargo"), Path.join(cargo_home(), "bin/cargo")], &present?/1)
+
+    case Enum.find(found, &(new_enough(&1) == :ok)) do
+      nil -> {:error, missing(found)}
       path -> {:ok, path}
     end
   end
 
-  defp present(path), do: if(File.exists?(path), do: path)
+  defp cargo_home do
+    case System.get_env("CARGO_HOME", "") do
+      "" -> Path.join(System.user_home() || "/", ".cargo")
+      path -> path
+    end
+  end
+
+  defp present?(path), do: is_binary(path) and File.exists?(path)
 
   defp new_enough(cargo) do
     case System.cmd(cargo, ["--version"], stderr_to_stdout: true) do
       {"cargo " <> version, 0} ->
-        if version(version) >= @oldest_rust,
-          do: :ok,
-          else: {:error, missing("this is cargo #{String.trim(version)}")}
+        if version(version) >= @oldest_rust, do: :ok, else: {:error, "#{cargo} is #{String.trim(version)}"}
 
       {said, _} ->
-        {:error, missing("`#{cargo} --version` said: #{String.trim(said)}")}
+        {:error, "`#{cargo} --version` said: #{String.trim(said)}"}
     end
   end
 
@@ -67,7 +73,14 @@ defmodule Mix.Tasks.Compile.PenstockNative do
     end
   end
 
-  defp missing(found) do
+  defp missing([]), do: remedy("no Rust toolchain was found (`cargo` is not on the PATH)")
+
+  defp missing([first | _]) do
+    {:error, found} = new_enough(first)
+    remedy(found)
+  end
+
+  defp remedy(found) do
     oldest = @oldest_rust |> Tuple.to_list() |> Enum.join(".")
 
     """
