@@ -1,0 +1,50 @@
+use std::collections::VecDeque;
+
+/// Events in order, as many as were buffered together.
+pub trait Batch: Sized {
+    /// How many events it holds.
+    fn count(&self) -> u64;
+
+    /// Takes the first `n` events out; asked only with `0 < n < count`.
+    fn split_front(&mut self, n: u64) -> Self;
+
+    /// Drops all events but the first `n`; asked only with `0 < n < count`.
+    fn truncate(&mut self, n: u64);
+}
+
+impl<T> Batch for VecDeque<T> {
+    fn count(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn split_front(&mut self, n: u64) -> Self {
+        let rest = self.split_off(index(n, self.len()));
+        std::mem::replace(self, rest)
+    }
+
+    fn truncate(&mut self, n: u64) {
+        let n = index(n, self.len());
+        VecDeque::truncate(self, n);
+    }
+}
+
+/// A batch that holds a number of events and not the events: its owner keeps them elsewhere, in this order.
+impl Batch for u64 {
+    fn count(&self) -> u64 {
+        *self
+    }
+
+    fn split_front(&mut self, n: u64) -> Self {
+        let front = n.min(*self);
+        *self -= front;
+        front
+    }
+
+    fn truncate(&mut self, n: u64) {
+        *self = n.min(*self);
+    }
+}
+
+fn index(n: u64, len: usize) -> usize {
+    usize::try_from(n).map_or(len, |n| n.min(len))
+}

@@ -1,0 +1,177 @@
+use std::collections::VecDeque;
+
+use crate::Batch;
+
+/// Which events stay when more come than there is room for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// The oldest; what comes is refused.
+    First,
+    /// The newest; the oldest are evicted.
+    #[default]
+    Last,
+}
+
+#[derive(Debug)]
+enum Entry<B, M> {
+    Events(B),
+    Mark(M),
+}
+
+/// What comes out of a buffer next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Part<B, M> {
+    /// Events that were stored together.
+    Events(B),
+    /// A mark all of whose predecessors are out.
+    Mark(M),
+}
+
+/// What storing a batch did to the buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stored<B, M> {
+    /// Oldest events that had to go, in order.
+    pub evicted: Vec<B>,
+    /// How many of the new events, at their end, were not taken.
+    pub refused: u64,
+    /// Marks that only evicted events stood before.
+    pub released: Vec<M>,
+}
+
+impl<B: Batch, M> Stored<B, M> {
+    fn all() -> Self {
+        Self { evicted: Vec::new(), refused: 0, released: Vec::new() }
+    }
+
+    /// How many events were discarded.
+    pub fn excess(&self) -> u64 {
+        self.refused + self.evicted.iter().map(Batch::count).sum::<u64>()
+    }
+}
+
+/// Events that nobody has asked for yet, in order, and marks between them that come out in their place.
+/// Marks take no room.
+#[derive(Debug)]
+pub struct Buffer<B, M> {
+    entries: VecDeque<Entry<B, M>>,
+    count: u64,
+    limit: Option<u64>,
+    keep: Keep,
+}
+
+impl<B: Batch, M> Buffer<B, M> {
+    /// An empty buffer for `limit` events, or for any number of them.
+    pub fn new(limit: Option<u64>, keep: Keep) -> Self {
+        Self { entries: VecDeque::new(), count: 0, limit, keep }
+    }
+
+    /// How many events it holds.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether neither events nor marks are in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many events, of those that may come next, it would take.
+    pub fn room(&self) -> u64 {
+        match (self.limit, self.keep) {
+            (Some(limit), Keep::First) => limit.saturating_sub(self.count),
+            (_, _) => u64::MAX,
+        }
+    }
+
+    /// Appends events.
+    pub fn store(&mut self, mut batch: B) -> Stored<B, M> {
+        let count = batch.count();
+        let room = self.room();
+        let mut stored = Stored::all();
+        if count > room {
+            stored.refused = count - room;
+            if room > 0 {
+                batch.truncate(room);
+            }
+        }
+        let taken = count - stored.refused;
+        if taken > 0 {
+            self.entries.push_back(Entry::Events(batch));
+            self.count += taken;
+            self.evict(&mut stored);
+        }
+        stored
+    }
+
+    /// Lets `grow` append events, at most [`room`](Self::room) of them, to the last batch; `None` when
+    /// the last entry is no batch.
+    pub fn extend_last(&mut self, grow: impl FnOnce(&mut B)) -> Option<Stored<B, M>> {
+        let Some(Entry::Events(last)) = self.entries.back_mut() else { return None };
+        let before = last.count();
+        grow(last);
+        self.count += last.count().saturating_sub(before);
+        let mut stored = Stored::all();
+        self.evict(&mut stored);
+        Some(stored)
+    }
+
+    /// The batch stored last, unless a mark follows it.
+    pub fn last(&self) -> Option<&B> {
+        match self.entries.back()? {
+            Entry::Events(batch) => Some(batch),
+            Entry::Mark(_) => None,
+        }
+    }
+
+    /// The batch that comes out next, unless a mark comes before it.
+    pub fn first(&self) -> Option<&B> {
+        match self.entries.front()? {
+            Entry::Events(batch) => Some(batch),
+            Entry::Mark(_) => None,
+        }
+    }
+
+    /// Puts a mark behind all events; it comes straight back when there is nothing to wait for.
+    pub fn mark(&mut self, mark: M) -> Option<M> {
+        if self.is_empty() {
+            return Some(mark);
+        }
+        self.entries.push_back(Entry::Mark(mark));
+        None
+    }
+
+    /// Takes the next part out: a mark, or at most `most` events of the first batch.
+    pub fn pop(&mut self, most: u64) -> Option<Part<B, M>> {
+        match self.entries.pop_front()? {
+            Entry::Mark(mark) => Some(Part::Mark(mark)),
+            Entry::Events(batch) if batch.count() <= most => {
+                self.count -= batch.count();
+                Some(Part::Events(batch))
+            }
+            Entry::Events(mut batch) => {
+                let front = (most > 0).then(|| batch.split_front(most));
+                self.entries.push_front(Entry::Events(batch));
+                let front = front?;
+                self.count -= front.count();
+                Some(Part::Events(front))
+            }
+        }
+    }
+
+    fn evict(&mut self, stored: &mut Stored<B, M>) {
+        let Some(limit) = self.limit else { return };
+        if self.count <= limit {
+            return;
+        }
+        while self.count > limit {
+            match self.pop(self.count - limit) {
+                Some(Part::Events(batch)) => stored.evicted.push(batch),
+                Some(Part::Mark(mark)) => stored.released.push(mark),
+                None => return,
+            }
+        }
+        while let Some(Part::Mark(mark)) = self.pop(0) {
+            stored.released.push(mark);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+use thiserror::Error;
+
+/// A subscriber of this key is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("there is a subscriber of this key already")]
+pub struct AlreadySubscribed;
+
+/// No subscriber has this key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("there is no subscriber of this key")]
+pub struct UnknownSubscriber;
+
+/// How a [`DemandDispatcher`] behaves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DemandOptions {
+    /// The largest ask that is expected; `None` takes the first ask for it.
+    pub max_demand: Option<u64>,
+    /// A seed, when subscribers of equal demand are to be served in random order at the first deal.
+    pub shuffle_first_deal: Option<u64>,
+}
+
+/// What an ask amounts to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// How many events to ask the source for on top of what it was asked for before.
+    pub upstream: u64,
+    /// The expected largest ask, when this one was larger.
+    pub exceeded: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Subscriber<K> {
+    key: K,
+    demand: u64,
+}
+
+/// Gives every batch to the subscriber who has asked for most.
+///
+/// It keeps two sums: what living subscribers still wait for, and what the source was asked for and has
+/// not brought yet. The second never grows beyond the first, so demand that a cancelled subscriber
+/// leaves behind serves the next one instead of being asked for twice.
+#[derive(Debug, Clone)]
+pub struct DemandDispatcher<K> {
+    /// Highest demand first; among equals, who has waited longer.
+    subscribers: Vec<Subscriber<K>>,
+    demand: u64,
+    claimed: u64,
+    max_demand: Option<u64>,
+    shuffle: Option<u64>,
+}
+
+impl<K: Clone + Eq> Default for DemandDispatcher<K> {
+    fn default() -> Self {
+        Self::new(DemandOptions::default())
+    }
+}
+
+impl<K: Clone + Eq> DemandDispatcher<K> {
+    /// A dispatcher without subscribers.
+    pub fn new(options: DemandOptions) -> Self {
+        Self {
+            subscribers: Vec::new(),
+            demand: 0,
+            claimed: 0,
+            max_demand: options.max_demand,
+            shuffle: options.shuffle_first_deal,
+        }
+    }
+
+    /// Adds a subscriber who waits for nothing yet.
+    pub fn subscribe(&mut self, key: K) -> Result<(), AlreadySubscribed> {
+        if self.position(&key).is_some() {
+            return Err(AlreadySubscribed);
+        }
+        self.subscribers.push(Subscriber { key, demand: 0 });
+        Ok(())
+    }
+
+    /// Removes a subscriber and says how many events it still waited for.
+    pub fn cancel(&mut self, key: &K) -> Option<u64> {
+        let at = self.position(key)?;
+        let subscriber = self.subscribers.remove(at);
+        self.demand = self.demand.saturating_sub(subscriber.demand);
+        Some(subscriber.demand)
+    }
+
+    /// [`credit`](Self::credit) and [`claim`](Self::claim) in one, for a source without a buffer before it.
+    pub fn ask(&mut self, key: &K, n: u64) -> Result<Asked, UnknownSubscriber> {
+        let exceeded = self.credit(key, n)?;
+        Ok(Asked { upstream: self.claim(), exceeded })
+    }
+
+    /// Notes that a subscriber waits for `n` events more; the expected largest ask comes back when this
+    /// one was larger.
+    pub fn credit(&mut self, key: &K, n: u64) -> Result<Option<u64>, UnknownSubscriber> {
+        let at = self.position(key).ok_or(UnknownSubscriber)?;
+        let max = *self.max_demand.get_or_insert(n);
+        let mut subscriber = self.subscribers.remove(at);
+        // Sums saturate together, so that a subscriber's part never exceeds the whole.
+        let n = n.min(u64::MAX - self.demand);
+        subscriber.demand += n;
+        self.demand += n;
+        self.place(subscriber);
+        Ok((n > max).then_some(max))
+    }
+
+    /// How many events to ask the source for now: what subscribers wait for beyond what it owes already.
+    pub fn claim(&mut self) -> u64 {
+        let more = self.demand.saturating_sub(self.claimed);
+        self.claimed += more;
+        more
+    }
+
+    /// Notes that the source has brought `n` events, asked for or not.
+    pub fn arrived(&mut self, n: u64) {
+        self.claimed = self.claimed.saturating_sub(n);
+    }
+
+    /// How many events subscribers wait for, all together.
+    pub fn demand(&self) -> u64 {
+        self.demand
+    }
+
+    /// How many events the source was asked for and has not brought.
+    pub fn claimed(&self) -> u64 {
+        self.claimed
+    }
+
+    /// How many events one subscriber waits for.
+    pub fn demand_of(&self, key: &K) -> Option<u64> {
+        self.subscribers.iter().find(|subscriber| subscriber.key == *key).map(|subscriber| subscriber.demand)
+    }
+
+    /// How many subscribers there are.
+    pub fn subscribers(&self) -> usize {
+        self.subscribers.len()
+    }
+
+    /// Gives up to `available` events away, the next ones to each subscriber that comes out, in order.
+    /// What the iterator is not asked for is not given.
+    pub fn deal(&mut self, available: u64) -> Deals<'_, K> {
+        Deals { dispatcher: self, available }
+    }
+
+    /// The first of the deals of `available` events.
+    pub fn deal_one(&mut self, available: u64) -> Option<(K, u64)> {
+        if available == 0 || self.demand == 0 {
+            return None;
+        }
+        if let Some(seed) = self.shuffle.take() {
+            self.shuffle_equals(seed);
+        }
+        let first = self.subscribers.first_mut()?;
+        let n = first.demand.min(available);
+        first.demand -= n;
+        self.demand -= n;
+        let key = first.key.clone();
+        if self.subscribers.get(1).is_some() {
+            let first = self.subscribers.remove(0);
+            self.place(first);
+        }
+        Some((key, n))
+    }
+
+    fn position(&self, key: &K) -> Option<usize> {
+        self.subscribers.iter().position(|subscriber| subscriber.key == *key)
+    }
+
+    fn place(&mut self, subscriber: Subscriber<K>) {
+        let at = self.subscribers.partition_point(|other| other.demand >= subscriber.demand);
+        self.subscribers.insert(at, subscriber);
+    }
+
+    fn shuffle_equals(&mut self, seed: u64) {
+        fastrand::Rng::with_seed(seed).shuffle(&mut self.subscribers);
+        self.subscribers.sort_by_key(|subscriber| std::cmp::Reverse(subscriber.demand));
+    }
+}
+
+/// The deals of [`DemandDispatcher::deal`]: key and number of events, until either runs out.
+#[derive(Debug)]
+pub struct Deals<'a, K> {
+    dispatcher: &'a mut DemandDispatcher<K>,
+    available: u64,
+}
+
+impl<K: Clone + Eq> Iterator for Deals<'_, K> {
+    type Item = (K, u64);
+
+    fn next(&mut self) -> Option<(K, u64)> {
+        let (key, n) = self.dispatcher.deal_one(self.available)?;
+        self.available -= n;
+        Some((key, n))
+    }
+}

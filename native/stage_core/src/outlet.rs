@@ -1,0 +1,96 @@
+use crate::{AlreadySubscribed, Batch, Buffer, Deals, DemandDispatcher, Part, Stored, UnknownSubscriber};
+
+/// What leaves a producer next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Delivery<K, B, M> {
+    /// Events for one subscriber.
+    Events(K, B),
+    /// A mark whose turn has come.
+    Mark(M),
+}
+
+/// The outgoing side of a producer: a dispatcher and, before it, the buffer.
+///
+/// Whoever owns it keeps one rule: after every [`credit`](Self::credit) and every new batch, take
+/// [`next`](Self::next) until it is empty. Then nothing is buffered while anybody waits, nothing
+/// overtakes, and [`claim`](Self::claim) asks the source only for what the buffer did not have.
+#[derive(Debug)]
+pub struct Outlet<K, B, M> {
+    dispatcher: DemandDispatcher<K>,
+    buffer: Buffer<B, M>,
+}
+
+impl<K: Clone + Eq, B: Batch, M> Outlet<K, B, M> {
+    /// An outlet of these two.
+    pub fn new(dispatcher: DemandDispatcher<K>, buffer: Buffer<B, M>) -> Self {
+        Self { dispatcher, buffer }
+    }
+
+    /// Adds a subscriber.
+    pub fn subscribe(&mut self, key: K) -> Result<(), AlreadySubscribed> {
+        self.dispatcher.subscribe(key)
+    }
+
+    /// Removes a subscriber and says how many events it still waited for.
+    pub fn cancel(&mut self, key: &K) -> Option<u64> {
+        self.dispatcher.cancel(key)
+    }
+
+    /// Notes demand without claiming it: the buffer may have what is asked for.
+    pub fn credit(&mut self, key: &K, n: u64) -> Result<Option<u64>, UnknownSubscriber> {
+        self.dispatcher.credit(key, n)
+    }
+
+    /// What to ask the source for now.
+    pub fn claim(&mut self) -> u64 {
+        self.dispatcher.claim()
+    }
+
+    /// What comes from the buffer next, at most `most` events of it, to whom.
+    pub fn next(&mut self, most: u64) -> Option<Delivery<K, B, M>> {
+        let Some(first) = self.buffer.first() else {
+            return match self.buffer.pop(0)? {
+                Part::Mark(mark) => Some(Delivery::Mark(mark)),
+                Part::Events(_) => None,
+            };
+        };
+        let (key, n) = self.dispatcher.deal_one(first.count().min(most))?;
+        match self.buffer.pop(n)? {
+            Part::Events(events) => Some(Delivery::Events(key, events)),
+            Part::Mark(mark) => Some(Delivery::Mark(mark)),
+        }
+    }
+
+    /// Notes that the source has brought `n` events and gives them away; the deals in order, until the
+    /// demand is used up. What is left over is to be stored.
+    pub fn emit(&mut self, n: u64) -> Deals<'_, K> {
+        self.dispatcher.arrived(n);
+        let available = if self.buffer.is_empty() { n } else { 0 };
+        self.dispatcher.deal(available)
+    }
+
+    /// Stores events that nobody waits for.
+    pub fn store(&mut self, batch: B) -> Stored<B, M> {
+        self.buffer.store(batch)
+    }
+
+    /// Puts a mark behind what is buffered, or gives it back.
+    pub fn mark(&mut self, mark: M) -> Option<M> {
+        self.buffer.mark(mark)
+    }
+
+    /// The dispatcher.
+    pub fn dispatcher(&self) -> &DemandDispatcher<K> {
+        &self.dispatcher
+    }
+
+    /// The buffer.
+    pub fn buffer(&self) -> &Buffer<B, M> {
+        &self.buffer
+    }
+
+    /// The buffer, to grow its last batch.
+    pub fn buffer_mut(&mut self) -> &mut Buffer<B, M> {
+        &mut self.buffer
+    }
+}

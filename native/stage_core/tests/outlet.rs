@@ -1,0 +1,141 @@
+//! The laws of a producer: nothing beyond demand, nothing lost, doubled or overtaken, nothing stuck, and
+//! the source never asked for more than consumers asked for.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "the helpers of a test are tests too")]
+
+use std::collections::{HashMap, VecDeque};
+
+use proptest::prelude::*;
+use stage_core::{Buffer, Delivery, DemandDispatcher, Keep, Outlet};
+
+type Terms = Outlet<u8, VecDeque<u32>, u32>;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Subscribe(u8),
+    Cancel(u8),
+    Ask(u8, u64),
+    Emit(usize),
+    Mark,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (0..4u8).prop_map(Step::Subscribe),
+        1 => (0..4u8).prop_map(Step::Cancel),
+        5 => (0..4u8, 1..15u64).prop_map(|(key, n)| Step::Ask(key, n)),
+        4 => (0..25usize).prop_map(Step::Emit),
+        1 => Just(Step::Mark),
+    ]
+}
+
+/// Plays the producer process: what it sends, in order, and the counts to judge it by.
+struct Producer {
+    outlet: Terms,
+    sent: Vec<u32>,
+    demand: HashMap<u8, u64>,
+    asked: u64,
+    asked_upstream: u64,
+    next: u32,
+}
+
+impl Producer {
+    fn fresh(&mut self, n: usize) -> VecDeque<u32> {
+        (0..n)
+            .map(|_| {
+                self.next += 1;
+                self.next
+            })
+            .collect()
+    }
+
+    fn deliver(&mut self, to: u8, events: &mut dyn Iterator<Item = u32>) {
+        let before = self.sent.len();
+        self.sent.extend(events);
+        let demand = self.demand.get_mut(&to).expect("a living consumer");
+        let n = (self.sent.len() - before) as u64;
+        assert!(n > 0 && n <= *demand, "{n} events delivered against a demand of {demand}");
+        *demand -= n;
+    }
+
+    fn drain(&mut self) {
+        while let Some(delivery) = self.outlet.next(7) {
+            match delivery {
+                Delivery::Events(to, events) => self.deliver(to, &mut events.into_iter()),
+                Delivery::Mark(mark) => self.sent.push(mark),
+            }
+        }
+    }
+
+    fn run(&mut self, step: Step) {
+        match step {
+            Step::Subscribe(key) => {
+                if self.outlet.subscribe(key).is_ok() {
+                    assert_eq!(self.demand.insert(key, 0), None);
+                }
+            }
+            Step::Cancel(key) => assert_eq!(self.outlet.cancel(&key), self.demand.remove(&key)),
+            Step::Ask(key, n) => {
+                if self.outlet.credit(&key, n).is_ok() {
+                    *self.demand.get_mut(&key).expect("a living consumer") += n;
+                    self.asked += n;
+                    self.drain();
+                    self.asked_upstream += self.outlet.claim();
+                }
+            }
+            Step::Emit(n) => {
+                let mut events = self.fresh(n);
+                let deals: Vec<_> = self.outlet.emit(n as u64).collect();
+                for (to, n) in deals {
+                    self.deliver(to, &mut events.drain(..n as usize));
+                }
+                if !events.is_empty() {
+                    assert_eq!(self.outlet.store(events).excess(), 0);
+                }
+            }
+            Step::Mark => {
+                let mark = self.fresh(1)[0];
+                self.sent.extend(self.outlet.mark(mark));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_laws_hold_over_any_sequence_of_steps(steps in proptest::collection::vec(step(), 0..200)) {
+        let outlet = Outlet::new(DemandDispatcher::default(), Buffer::new(None, Keep::Last));
+        let mut producer = Producer {
+            outlet, sent: vec![], demand: HashMap::new(), asked: 0, asked_upstream: 0, next: 0,
+        };
+        for step in steps {
+            producer.run(step);
+            let waiting: u64 = producer.demand.values().sum();
+            prop_assert_eq!(producer.outlet.dispatcher().demand(), waiting);
+            prop_assert!(waiting == 0 || producer.outlet.buffer().is_empty(), "stuck");
+            prop_assert!(producer.asked_upstream <= producer.asked);
+            prop_assert!(producer.outlet.dispatcher().claimed() <= producer.asked_upstream);
+        }
+        producer.run(Step::Cancel(9));
+        producer.run(Step::Subscribe(9));
+        producer.run(Step::Ask(9, u64::from(u32::MAX)));
+        prop_assert_eq!(producer.sent, (1..=producer.next).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn what_a_dead_consumer_asked_for_is_buffered_and_the_next_ask_is_served_from_there_first() {
+    let mut outlet: Outlet<&str, u64, ()> =
+        Outlet::new(DemandDispatcher::default(), Buffer::new(None, Keep::Last));
+    outlet.subscribe("dead").unwrap();
+    outlet.credit(&"dead", 10).unwrap();
+    assert_eq!(outlet.claim(), 10);
+    outlet.cancel(&"dead");
+    assert_eq!(outlet.emit(4).count(), 0);
+    outlet.store(4);
+    outlet.subscribe("new").unwrap();
+    outlet.credit(&"new", 5).unwrap();
+    assert_eq!(outlet.next(100), Some(Delivery::Events("new", 4)));
+    assert_eq!(outlet.next(100), None);
+    assert_eq!(outlet.claim(), 0, "the source still owes 6");
+}
