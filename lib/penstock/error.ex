@@ -21,7 +21,7 @@ defmodule Penstock.Error do
   | `:missing_required_metadata` | an event without a type or content type | | no |
   | `:not_leader` | the node is not its cluster's leader | `:host`, `:port` | yes |
   | `:protocol` | the peer does not speak gRPC, or answered nonsense | | no |
-  | `:server` | any other error of the server | `:code` | no |
+  | `:server` | any other error of the server | `:code` | when it was busy |
   | `:stream_deleted` | the stream was deleted for ever (tombstoned) | `:stream` | no |
   | `:stream_not_found` | the stream does not exist | `:stream` | yes |
   | `:unauthenticated` | the credentials are wrong | | no |

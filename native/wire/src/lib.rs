@@ -1,6 +1,17 @@
 //! What travels between Penstock and an EventStoreDB: the gRPC messages.
 //!
 //! Protocol facts only: no sockets, no tasks. Messages are generated from the files in `proto/`.
+//!
+//! - `recorded`: a message of a read, borrowed from its bytes
+//! - `head`: the least of it that keeps a position
+//! - `connection_string`: what a connection string says
+//! - `error`: what a refusal means
+
+pub mod connection_string;
+pub mod error;
+mod fields;
+pub mod head;
+pub mod recorded;
 
 /// The generated messages, clients and services, in the modules of their packages.
 #[allow(missing_docs, clippy::all, clippy::indexing_slicing, clippy::unwrap_used)]

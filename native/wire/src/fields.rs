@@ -1,0 +1,73 @@
+//! The fields of a protobuf message, one after the other, borrowed from its bytes.
+
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+
+/// Why bytes are not the message they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes are no protobuf message.
+    #[error("malformed message: {0}")]
+    Malformed(#[from] prost::DecodeError),
+    /// A field has another type than this message gives it.
+    #[error("malformed message: field {field} of {message} has the wrong type")]
+    WrongType {
+        /// The message.
+        message: &'static str,
+        /// The field's number.
+        field: u32,
+    },
+    /// A field must be UTF-8 and is not.
+    #[error("malformed message: {0} is not UTF-8")]
+    NotText(&'static str),
+    /// A field says that it is longer than its message.
+    #[error("malformed message: field {0} is longer than its message")]
+    TooLong(u32),
+}
+
+/// What a field holds, as far as the messages here have such fields.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Varint(u64),
+    Bytes(&'a [u8]),
+    Other,
+}
+
+/// A cursor over the fields of a message.
+pub(crate) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let (tag, wire_type) = decode_key(&mut self.rest)?;
+        let value = match wire_type {
+            WireType::Varint => Value::Varint(decode_varint(&mut self.rest)?),
+            WireType::LengthDelimited => {
+                let length = decode_varint(&mut self.rest)?;
+                let (bytes, rest) = usize::try_from(length)
+                    .ok()
+                    .and_then(|length| self.rest.split_at_checked(length))
+                    .ok_or(DecodeError::TooLong(tag))?;
+                self.rest = rest;
+                Value::Bytes(bytes)
+            }
+            _ => {
+                skip_field(wire_type, tag, &mut self.rest, DecodeContext::default())?;
+                Value::Other
+            }
+        };
+        Ok(Some((tag, value)))
+    }
+}
+
+pub(crate) fn wrong_type<T>(message: &'static str, field: u32) -> Result<T, DecodeError> {
+    Err(DecodeError::WrongType { message, field })
+}

@@ -1,0 +1,302 @@
+//! What statuses mean: those a real server sent, and those the transport makes.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tonic::metadata::{MetadataKey, MetadataMap};
+use tonic::{Code, Status};
+use wire::error::{Error, Expected};
+use wire::proto::Empty;
+use wire::proto::streams::append_resp::WrongExpectedVersion;
+use wire::proto::streams::append_resp::wrong_expected_version::{
+    CurrentRevisionOption, CurrentRevisionOption2060, ExpectedRevisionOption, ExpectedRevisionOption2060,
+};
+
+fn status(code: Code, message: &str, trailers: &[(&str, &str)]) -> Status {
+    let mut metadata = MetadataMap::new();
+    for (name, value) in trailers {
+        metadata.insert(name.parse::<MetadataKey<_>>().unwrap(), value.parse().unwrap());
+    }
+    Status::with_metadata(code, message, metadata)
+}
+
+fn error(code: Code, trailers: &[(&str, &str)]) -> Error {
+    Error::from(status(code, "words", trailers))
+}
+
+fn code_named(name: &str) -> Code {
+    (1..17)
+        .map(Code::from_i32)
+        .find(|code| format!("{code:?}").eq_ignore_ascii_case(&name.replace('_', "")))
+        .unwrap_or_else(|| panic!("no code {name}"))
+}
+
+/// The errors of a file of captures: what was asked, and what the answer means.
+fn captured(file: &str) -> Vec<(String, Error)> {
+    let path = format!("{}/../../test/captures/{file}", env!("CARGO_MANIFEST_DIR"));
+    let calls: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut errors = Vec::new();
+    for call in &calls {
+        let Some((code, message)) = call["end"].as_str().and_then(|end| end.split_once(": ")) else {
+            continue;
+        };
+        let trailers = call["trailers"].as_object().unwrap();
+        let trailers: Vec<_> =
+            trailers.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
+        errors.push((
+            call["what"].as_str().unwrap().to_owned(),
+            Error::from(status(code_named(code), message, &trailers)),
+        ));
+    }
+    errors
+}
+
+fn found(errors: &[(String, Error)], what: &str) -> Error {
+    errors.iter().find(|(asked, _)| asked == what).unwrap_or_else(|| panic!("no {what}")).1.clone()
+}
+
+#[test]
+fn the_errors_of_a_real_server_are_told_apart() {
+    let errors = captured("eventstoredb-24.10.4.json");
+    assert_eq!(errors.len(), 3);
+    assert_eq!(
+        found(&errors, "a missing stream"),
+        Error::WrongExpectedVersion {
+            stream: "missing-6b037661".into(),
+            expected: Expected::Any,
+            current: None
+        }
+    );
+    assert_eq!(
+        found(&errors, "a tombstoned stream"),
+        Error::StreamDeleted { stream: "links-6b037661".into() }
+    );
+    assert_eq!(
+        found(&errors, "the same again"),
+        Error::PersistentSubscriptionExists { stream: "orders-6b037661".into(), group: "g6b037661".into() }
+    );
+}
+
+#[test]
+fn the_errors_of_a_real_secure_server_are_told_apart() {
+    let errors = captured("secure.json");
+    assert_eq!(found(&errors, "read, no credentials"), Error::AccessDenied);
+    assert_eq!(found(&errors, "read, wrong password"), Error::Unauthenticated);
+    assert_eq!(
+        found(&errors, "delete with acl, ops"),
+        Error::WrongExpectedVersion {
+            stream: "s2".into(),
+            expected: Expected::Revision(99),
+            current: Some(0)
+        }
+    );
+    assert!(
+        errors.iter().filter(|(what, _)| !what.contains("malformed")).all(|(_, error)| !error.retryable())
+    );
+}
+
+#[test]
+fn the_errors_of_a_real_cluster_are_told_apart() {
+    let errors = captured("cluster.json");
+    let not_leader = Error::NotLeader { host: "127.0.0.1".into(), port: 2512 };
+    assert_eq!(found(&errors, "subscribe on a follower, requires-leader"), not_leader);
+    assert!(not_leader.retryable());
+    assert_eq!(
+        found(&errors, "info on a follower"),
+        Error::Unavailable { message: "Server Is Not Ready".into() }
+    );
+}
+
+#[test]
+fn every_exception_becomes_its_reason_with_what_the_trailers_name() {
+    let group = [("stream-name", "s"), ("group-name", "g")];
+    for (code, trailers, reason, retryable) in [
+        (Code::FailedPrecondition, vec![("exception", "stream-deleted")], "stream_deleted", false),
+        (
+            Code::FailedPrecondition,
+            vec![("exception", "wrong-expected-version")],
+            "wrong_expected_version",
+            false,
+        ),
+        (
+            Code::InvalidArgument,
+            vec![("exception", "maximum-append-size-exceeded")],
+            "maximum_append_size_exceeded",
+            false,
+        ),
+        (Code::PermissionDenied, vec![("exception", "access-denied")], "access_denied", false),
+        (
+            Code::InvalidArgument,
+            vec![("exception", "missing-required-metadata-property")],
+            "missing_required_metadata",
+            false,
+        ),
+        (
+            Code::AlreadyExists,
+            vec![("exception", "persistent-subscription-exists")],
+            "persistent_subscription_exists",
+            false,
+        ),
+        (
+            Code::NotFound,
+            vec![("exception", "persistent-subscription-does-not-exist")],
+            "persistent_subscription_not_found",
+            false,
+        ),
+        (
+            Code::Internal,
+            vec![("exception", "persistent-subscription-failed")],
+            "persistent_subscription_failed",
+            false,
+        ),
+        (
+            Code::Cancelled,
+            vec![("exception", "persistent-subscription-dropped")],
+            "persistent_subscription_dropped",
+            true,
+        ),
+        (
+            Code::FailedPrecondition,
+            vec![("exception", "maximum-subscribers-reached")],
+            "maximum_subscribers_reached",
+            false,
+        ),
+    ] {
+        let mut trailers = trailers;
+        trailers.extend(group);
+        let error = error(code, &trailers);
+        assert_eq!((error.reason(), error.retryable()), (reason, retryable));
+        let shown = error.to_string();
+        if reason.starts_with("persistent") || reason == "maximum_subscribers_reached" {
+            assert!(shown.contains("\"g\"") && shown.contains("\"s\""), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn the_limit_and_the_missing_properties_are_read() {
+    let too_large = error(
+        Code::InvalidArgument,
+        &[("exception", "maximum-append-size-exceeded"), ("maximum-append-size", "1048576")],
+    );
+    assert_eq!(too_large, Error::MaximumAppendSizeExceeded { max: Some(1_048_576) });
+    let missing = error(
+        Code::InvalidArgument,
+        &[
+            ("exception", "missing-required-metadata-property"),
+            ("required-metadata-properties", "type,content-type"),
+        ],
+    );
+    assert_eq!(
+        missing,
+        Error::MissingRequiredMetadata { properties: vec!["type".into(), "content-type".into()] }
+    );
+}
+
+#[test]
+fn a_not_leader_answer_without_a_leader_is_the_servers_failure() {
+    let error = error(Code::NotFound, &[("exception", "not-leader"), ("leader-endpoint-host", "h")]);
+    assert_eq!(error, Error::Server { code: Code::NotFound, message: "words".into() });
+}
+
+#[test]
+fn statuses_without_an_exception_go_by_their_code() {
+    for (code, reason, retryable) in [
+        (Code::Unauthenticated, "unauthenticated", false),
+        (Code::PermissionDenied, "access_denied", false),
+        (Code::Unimplemented, "unimplemented", false),
+        (Code::InvalidArgument, "invalid_argument", false),
+        (Code::DeadlineExceeded, "deadline_exceeded", true),
+        (Code::Unavailable, "unavailable", true),
+        (Code::Cancelled, "cancelled", true),
+        (Code::Unknown, "server", false),
+        (Code::ResourceExhausted, "server", true),
+        (Code::FailedPrecondition, "server", false),
+    ] {
+        let error = error(code, &[]);
+        assert_eq!((error.reason(), error.retryable()), (reason, retryable), "{code:?}");
+    }
+}
+
+#[test]
+fn an_http_answer_that_is_no_grpc_is_a_matter_of_protocol_unless_it_says_later() {
+    let text = |number| format!("grpc-status header missing, mapped from HTTP status code {number}");
+    for (code, number, reason) in [
+        (Code::Unimplemented, 404, "protocol"),
+        (Code::Unknown, 500, "protocol"),
+        (Code::Unknown, 415, "protocol"),
+        (Code::Unavailable, 503, "unavailable"),
+    ] {
+        assert_eq!(Error::from(Status::new(code, text(number))).reason(), reason, "{number}");
+    }
+}
+
+#[test]
+fn failures_on_the_way_name_their_cause() {
+    let io = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection reset by peer");
+    let error = Error::from(Status::from_error(Box::new(io)));
+    assert_eq!(error.reason(), "unavailable");
+    assert!(error.to_string().contains("connection reset by peer"), "{error}");
+}
+
+#[test]
+fn a_call_that_the_closing_connection_cancelled_found_no_server() {
+    for (cause, reason) in [
+        ("operation was canceled", "unavailable"),
+        ("stream error received: stream no longer needed", "cancelled"),
+    ] {
+        let mut status = Status::cancelled("h2 protocol error: http2 error");
+        status.set_source(std::sync::Arc::new(std::io::Error::other(cause)));
+        assert_eq!(Error::from(status).reason(), reason);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_http_1_is_told_from_one_that_is_away() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        let mut said = Vec::new();
+        let _ = socket.read_to_end(&mut said).await;
+    });
+    assert_eq!(call(address).await.reason(), "protocol");
+    server.await.unwrap();
+    // The listener is gone with its task.
+    let error = call(address).await;
+    assert_eq!(error.reason(), "unavailable");
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+async fn call(address: std::net::SocketAddr) -> Error {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let channel = endpoint.timeout(Duration::from_secs(5)).connect_lazy();
+    let mut client = wire::proto::gossip::gossip_client::GossipClient::new(channel);
+    client.read(Empty {}).await.unwrap_err().into()
+}
+
+#[test]
+fn an_appends_refusal_is_read_in_both_generations() {
+    let stream = || "s".to_owned();
+    let new = WrongExpectedVersion {
+        current_revision_option: Some(CurrentRevisionOption::CurrentRevision(4)),
+        expected_revision_option: Some(ExpectedRevisionOption::ExpectedNoStream(Empty {})),
+        ..WrongExpectedVersion::default()
+    };
+    let error = Error::from_append(stream(), &new);
+    assert_eq!(
+        error,
+        Error::WrongExpectedVersion { stream: stream(), expected: Expected::NoStream, current: Some(4) }
+    );
+    assert_eq!(error.to_string(), "the stream \"s\" was expected not to exist, but its last revision is 4");
+    let old = WrongExpectedVersion {
+        current_revision_option_20_6_0: Some(CurrentRevisionOption2060::NoStream2060(Empty {})),
+        expected_revision_option_20_6_0: Some(ExpectedRevisionOption2060::ExpectedRevision2060(7)),
+        ..WrongExpectedVersion::default()
+    };
+    let error = Error::from_append(stream(), &old);
+    assert_eq!(error.to_string(), "the stream \"s\" was expected at revision 7, but there is no such stream");
+}
