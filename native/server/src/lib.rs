@@ -1,1 +1,30 @@
-//! The gRPC services of an EventStoreDB over `store_core`.
+//! The gRPC services of an EventStoreDB over `store_core`, in the process that wants one.
+//!
+//! - `server`, `connections`: starting, listening, ending
+//! - `engine`: the store as many tasks share it, and how they hear of what is new
+//! - `route`, `calls`, `requests`, `codec`, `messages`: from an HTTP request to a method, and its answers to bytes
+//! - `append`, `batch`, `delete`: methods that write; `proposal` judges what they are sent
+//! - `read`, `reading`, `subscription`: the method that reads
+//! - `features`, `gossip`, `web`: what clients ask beside
+//! - `fault`: errors as clients parse them
+
+mod append;
+mod calls;
+mod codec;
+mod connections;
+mod delete;
+mod engine;
+mod fault;
+mod features;
+mod gossip;
+mod messages;
+mod proposal;
+mod read;
+mod reading;
+mod requests;
+mod route;
+mod server;
+mod subscription;
+mod web;
+
+pub use server::{Options, Server, StartError, Storage};

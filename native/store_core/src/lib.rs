@@ -1,1 +1,39 @@
 //! The embedded event store over a storage trait: no sockets, no clock, no BEAM.
+//!
+//! - `record`: an event as it is kept, in the form in which it is sent
+//! - `storage`, `memory`: what keeps records, and the kind that forgets
+//! - `store`: streams and the log; `append`, `delete`, `read`, `all` are its operations
+//! - `repeats`: what an append of known ids answers
+//! - `limits`: what a stream's metadata says of its length
+//!
+//! Every operation takes the time as an argument, in ticks of 100 ns since 1970.
+
+mod all;
+mod append;
+mod delete;
+mod limits;
+mod memory;
+mod read;
+mod record;
+mod repeats;
+mod storage;
+mod store;
+
+pub use all::{AllRead, LogPage};
+pub use append::{Appended, NewEvent};
+pub use delete::Deleted;
+pub use limits::{Limits, metadata_stream};
+pub use memory::Memory;
+pub use read::{Direction, Found, Page, PageSize, Pair, StreamPage, StreamRead};
+pub use record::Record;
+pub use storage::{Storage, StorageError, StreamNumber, StreamRow, Write};
+pub use store::{Expected, Fault, Store};
+
+/// Ticks of 100 ns since 1970.
+pub type Ticks = u64;
+
+/// The revision of a tombstone, and the `$tb` of a softly deleted stream.
+pub const LAST_REVISION: u64 = i64::MAX as u64;
+
+/// An append (its types, data and metadata) must have fewer bytes.
+pub const MAX_APPEND: usize = 1024 * 1024;

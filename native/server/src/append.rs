@@ -1,0 +1,122 @@
+//! `Streams.Append`.
+
+use std::sync::Arc;
+
+use store_core::{Appended, Expected};
+use tonic::Status;
+use wire::proto::Empty;
+use wire::proto::streams::append_req::options::ExpectedStreamRevision;
+use wire::proto::streams::append_req::{Content, Options};
+use wire::proto::streams::append_resp::success::{CurrentRevisionOption, PositionOption};
+use wire::proto::streams::append_resp::wrong_expected_version as wrong;
+use wire::proto::streams::append_resp::{Position, Result as Answer, Success, WrongExpectedVersion};
+use wire::proto::streams::{AppendReq, AppendResp};
+
+use crate::calls::Answers;
+use crate::engine::{Engine, stream_name};
+use crate::fault;
+use crate::proposal::Proposal;
+use crate::requests::Requests;
+
+/// Appends what is sent up to the end of the requests.
+pub async fn append(engine: Arc<Engine>, mut requests: Requests<AppendReq>) -> Result<Answers, Status> {
+    let Some(Content::Options(options)) = requests.next().await?.and_then(|request| request.content) else {
+        return Err(fault::handler());
+    };
+    let (name, asked, expected) = target(options)?;
+    let mut proposal = Proposal::default();
+    while let Some(request) = requests.next().await? {
+        let Some(Content::ProposedMessage(event)) = request.content else { return Err(fault::handler()) };
+        proposal.add(event.id, event.metadata, event.custom_metadata, event.data)?;
+    }
+    let events = proposal.events;
+    let appended = engine
+        .write(&name, move |store, name, now| store.append(name, expected, &events, now))
+        .await
+        .map_err(fault::of)?;
+    Ok(Answers::one(&AppendResp { result: Some(answer(appended, asked)) }))
+}
+
+fn target(options: Options) -> Result<(String, ExpectedStreamRevision, Expected), Status> {
+    let Some(asked) = options.expected_stream_revision else {
+        let kind = "EventStore.Client.Streams.AppendReq+Types+Options+ExpectedStreamRevisionOneofCase";
+        return Err(Status::invalid_argument(format!("'None' is not a valid {kind}")));
+    };
+    let expected = match asked {
+        ExpectedStreamRevision::Revision(revision) => {
+            expected_revision(revision).ok_or_else(fault::handler)?
+        }
+        ExpectedStreamRevision::NoStream(_) => Expected::NoStream,
+        ExpectedStreamRevision::Any(_) => Expected::Any,
+        ExpectedStreamRevision::StreamExists(_) => Expected::StreamExists,
+    };
+    Ok((stream_name(options.stream_identifier.as_ref())?, asked, expected))
+}
+
+/// The greatest number stands for "no stream"; others that no revision can have are none.
+pub fn expected_revision(revision: u64) -> Option<Expected> {
+    match revision {
+        u64::MAX => Some(Expected::NoStream),
+        revision if revision <= store_core::LAST_REVISION => Some(Expected::Revision(revision)),
+        _ => None,
+    }
+}
+
+fn answer(appended: Appended, asked: ExpectedStreamRevision) -> Answer {
+    match appended {
+        Appended::Done { revision, position } => Answer::Success(Success {
+            current_revision_option: Some(match revision {
+                Some(revision) => CurrentRevisionOption::CurrentRevision(revision),
+                None => CurrentRevisionOption::NoStream(Empty {}),
+            }),
+            position_option: Some(match position {
+                Some(position) => PositionOption::Position(Position {
+                    commit_position: position,
+                    prepare_position: position,
+                }),
+                None => PositionOption::NoPosition(Empty {}),
+            }),
+        }),
+        Appended::Wrong { current } => Answer::WrongExpectedVersion(wrong_version(current, asked)),
+    }
+}
+
+/// Both generations of the same fields are filled.
+fn wrong_version(current: Option<u64>, asked: ExpectedStreamRevision) -> WrongExpectedVersion {
+    use wrong::{
+        CurrentRevisionOption, CurrentRevisionOption2060, ExpectedRevisionOption, ExpectedRevisionOption2060,
+    };
+    let (current, current_2060) = match current {
+        Some(revision) => (
+            CurrentRevisionOption::CurrentRevision(revision),
+            CurrentRevisionOption2060::CurrentRevision2060(revision),
+        ),
+        None => (
+            CurrentRevisionOption::CurrentNoStream(Empty {}),
+            CurrentRevisionOption2060::NoStream2060(Empty {}),
+        ),
+    };
+    let (expected, expected_2060) = match asked {
+        ExpectedStreamRevision::Any(_) => {
+            (ExpectedRevisionOption::ExpectedAny(Empty {}), ExpectedRevisionOption2060::Any2060(Empty {}))
+        }
+        ExpectedStreamRevision::StreamExists(_) => (
+            ExpectedRevisionOption::ExpectedStreamExists(Empty {}),
+            ExpectedRevisionOption2060::StreamExists2060(Empty {}),
+        ),
+        ExpectedStreamRevision::NoStream(_) => (
+            ExpectedRevisionOption::ExpectedNoStream(Empty {}),
+            ExpectedRevisionOption2060::ExpectedRevision2060(u64::MAX),
+        ),
+        ExpectedStreamRevision::Revision(revision) => (
+            ExpectedRevisionOption::ExpectedRevision(revision),
+            ExpectedRevisionOption2060::ExpectedRevision2060(revision),
+        ),
+    };
+    WrongExpectedVersion {
+        current_revision_option_20_6_0: Some(current_2060),
+        expected_revision_option_20_6_0: Some(expected_2060),
+        current_revision_option: Some(current),
+        expected_revision_option: Some(expected),
+    }
+}

@@ -1,0 +1,91 @@
+//! `Streams.Delete` and `Streams.Tombstone`. Here a wrong expectation is an error, unlike with an append.
+
+use std::sync::Arc;
+
+use store_core::{Deleted, Expected};
+use tonic::{Code, Status};
+use wire::proto::StreamIdentifier;
+use wire::proto::streams::{
+    DeleteReq, DeleteResp, TombstoneReq, TombstoneResp, delete_req, delete_resp, tombstone_req,
+    tombstone_resp,
+};
+
+use crate::append::expected_revision;
+use crate::calls::Answers;
+use crate::engine::{Engine, stream_name};
+use crate::fault;
+
+/// Deletes a stream softly.
+pub async fn delete(engine: Arc<Engine>, request: DeleteReq) -> Result<Answers, Status> {
+    use delete_req::options::ExpectedStreamRevision as Asked;
+    let options = request.options.ok_or_else(fault::handler)?;
+    let expected = match options.expected_stream_revision {
+        Some(Asked::Revision(revision)) => expected_revision(revision).ok_or_else(fault::handler)?,
+        Some(Asked::NoStream(_)) => Expected::NoStream,
+        Some(Asked::Any(_)) => Expected::Any,
+        Some(Asked::StreamExists(_)) => Expected::StreamExists,
+        None => return Err(no_expectation("Delete")),
+    };
+    let position = run(engine, options.stream_identifier, expected, false).await?;
+    let position = delete_resp::Position { commit_position: position, prepare_position: position };
+    Ok(Answers::one(&DeleteResp { position_option: Some(delete_resp::PositionOption::Position(position)) }))
+}
+
+/// Deletes a stream for ever.
+pub async fn tombstone(engine: Arc<Engine>, request: TombstoneReq) -> Result<Answers, Status> {
+    use tombstone_req::options::ExpectedStreamRevision as Asked;
+    let options = request.options.ok_or_else(fault::handler)?;
+    let expected = match options.expected_stream_revision {
+        Some(Asked::Revision(revision)) => expected_revision(revision).ok_or_else(fault::handler)?,
+        Some(Asked::NoStream(_)) => Expected::NoStream,
+        Some(Asked::Any(_)) => Expected::Any,
+        Some(Asked::StreamExists(_)) => Expected::StreamExists,
+        None => return Err(no_expectation("Tombstone")),
+    };
+    let position = run(engine, options.stream_identifier, expected, true).await?;
+    let position = tombstone_resp::Position { commit_position: position, prepare_position: position };
+    Ok(Answers::one(&TombstoneResp {
+        position_option: Some(tombstone_resp::PositionOption::Position(position)),
+    }))
+}
+
+async fn run(
+    engine: Arc<Engine>,
+    identifier: Option<StreamIdentifier>,
+    expected: Expected,
+    for_ever: bool,
+) -> Result<u64, Status> {
+    let name = stream_name(identifier.as_ref())?;
+    let deleted = engine
+        .write(&name, move |store, name, now| match for_ever {
+            true => store.tombstone(name, expected, now),
+            false => store.delete(name, expected, now),
+        })
+        .await
+        .map_err(fault::of)?;
+    match deleted {
+        Deleted::Done(position) => Ok(position),
+        Deleted::Wrong { current } => Err(wrong_version(&name, expected, current)),
+    }
+}
+
+fn no_expectation(request: &str) -> Status {
+    let kind =
+        format!("EventStore.Client.Streams.{request}Req+Types+Options+ExpectedStreamRevisionOneofCase");
+    Status::invalid_argument(format!("'None' is not a valid {kind}"))
+}
+
+fn wrong_version(name: &str, expected: Expected, current: Option<u64>) -> Status {
+    let expected = match expected {
+        Expected::Any => "-2".to_owned(),
+        Expected::NoStream => "-1".to_owned(),
+        Expected::StreamExists => "-4".to_owned(),
+        Expected::Revision(revision) => revision.to_string(),
+    };
+    let actual = current.map_or("-1".to_owned(), |revision| revision.to_string());
+    let text = format!(
+        "Delete failed due to WrongExpectedVersion. Stream: {name}, Expected version: {expected}, Actual version: {actual}"
+    );
+    let fields = [("stream-name", name), ("expected-version", &expected), ("actual-version", &actual)];
+    fault::exception(Code::FailedPrecondition, text, "wrong-expected-version", &fields)
+}

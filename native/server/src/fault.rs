@@ -1,0 +1,65 @@
+//! Errors as clients parse them: status, text, and the trailers that name the exception and its parts.
+
+use store_core::{Fault, MAX_APPEND};
+use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
+use tonic::{Code, Status};
+
+/// What every call that the server cannot make sense of is answered.
+pub fn handler() -> Status {
+    Status::unknown("Exception was thrown by handler.")
+}
+
+/// A status with an `exception` and its fields as trailers.
+pub fn exception(
+    code: Code,
+    text: String,
+    exception: &'static str,
+    fields: &[(&'static str, &str)],
+) -> Status {
+    let mut trailers = MetadataMap::with_capacity(fields.len() + 1);
+    trailers.insert("exception", MetadataValue::from_static(exception));
+    for (key, value) in fields {
+        let key = MetadataKey::<Ascii>::from_static(key);
+        // A header cannot hold every stream name; what it cannot hold is left out.
+        if let Ok(value) = MetadataValue::try_from(*value) {
+            trailers.insert(key, value);
+        }
+    }
+    Status::with_metadata(code, text, trailers)
+}
+
+/// The stream is tombstoned.
+pub fn stream_deleted(name: &str) -> Status {
+    let text = format!("Event stream '{name}' is deleted.");
+    exception(Code::FailedPrecondition, text, "stream-deleted", &[("stream-name", name)])
+}
+
+/// More bytes than one append may have.
+pub fn append_too_large() -> Status {
+    let text = format!("Maximum Append Size of {MAX_APPEND} Exceeded.");
+    let limit = MAX_APPEND.to_string();
+    exception(Code::InvalidArgument, text, "maximum-append-size-exceeded", &[("maximum-append-size", &limit)])
+}
+
+/// An event lacks what every event needs.
+pub fn missing_metadata(property: &str) -> Status {
+    exception(
+        Code::InvalidArgument,
+        format!("Required Metadata Property '{property}' is missing"),
+        "missing-required-metadata-property",
+        &[("required-metadata-properties", "type,content-type")],
+    )
+}
+
+/// The store refused, or failed.
+pub fn of(fault: Fault) -> Status {
+    match fault {
+        Fault::StreamDeleted(name) => stream_deleted(&name),
+        Fault::InvalidPosition => Status::unknown("Unexpected ReadAllResult: InvalidPosition"),
+        Fault::AheadOfLog => Status::unknown("Unexpected ReadAllResult: Error"),
+        Fault::Storage(error) => {
+            tracing::error!(%error, "the storage failed");
+            Status::internal(error.to_string())
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Judges the events a client proposes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use store_core::{MAX_APPEND, NewEvent};
+use tonic::Status;
+use uuid::Uuid;
+use wire::proto::uuid::Value;
+
+use crate::fault;
+
+/// The events of one append as they come in.
+#[derive(Debug, Default)]
+pub struct Proposal {
+    /// The events so far.
+    pub events: Vec<NewEvent>,
+    size: usize,
+}
+
+impl Proposal {
+    /// Takes one more event.
+    ///
+    /// # Errors
+    /// When it lacks something, or makes the append too large.
+    pub fn add(
+        &mut self,
+        id: Option<wire::proto::Uuid>,
+        mut metadata: BTreeMap<String, String>,
+        custom: Bytes,
+        data: Bytes,
+    ) -> Result<(), Status> {
+        let kind = metadata.remove("type").ok_or_else(|| fault::missing_metadata("type"))?;
+        let content =
+            metadata.remove("content-type").ok_or_else(|| fault::missing_metadata("content-type"))?;
+        let id = event_id(id)?;
+        if kind.is_empty() {
+            return Err(fault::handler());
+        }
+        self.size += kind.len() + custom.len() + data.len();
+        if self.size >= MAX_APPEND {
+            return Err(fault::append_too_large());
+        }
+        self.events.push(NewEvent { id, kind, json: content == "application/json", data, custom });
+        Ok(())
+    }
+}
+
+/// An id that an event may have: all zeros, which stands for none, is not one.
+fn event_id(id: Option<wire::proto::Uuid>) -> Result<u128, Status> {
+    match parse_id(id) {
+        Some(id) if id != 0 => Ok(id),
+        _ => Err(fault::handler()),
+    }
+}
+
+/// An id in either form.
+pub fn parse_id(id: Option<wire::proto::Uuid>) -> Option<u128> {
+    match id?.value? {
+        Value::String(text) => Uuid::try_parse(&text).ok().map(|id| id.as_u128()),
+        Value::Structured(parts) => {
+            let high = u128::from(parts.most_significant_bits as u64);
+            Some(high << 64 | u128::from(parts.least_significant_bits as u64))
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Reads that go on: a cursor over the store that waits where there is nothing more yet.
+//!
+//! A subscriber holds one page at most. One that is slow finds more than a page when it comes back: it has fallen
+//! behind, reads on as when it caught up, and says so when it has.
+
+use std::sync::Arc;
+
+use store_core::{AllRead, Direction, Fault, Found, Pair, Store, StreamRead, Ticks};
+use tokio::sync::watch;
+use tonic::Status;
+use uuid::Uuid;
+use wire::proto::streams::read_resp::{CaughtUp, Content, SubscriptionConfirmation};
+
+use crate::calls::Answers;
+use crate::engine::Engine;
+use crate::fault;
+use crate::messages::Message;
+use crate::read::{Form, Origin};
+use crate::reading::{Next, PAGE, control, messages, paged};
+
+/// What a look at the store found.
+struct Glance {
+    events: Vec<Pair>,
+    /// Where to look next.
+    cursor: u64,
+    /// Whether there is more already.
+    more: bool,
+}
+
+/// What is subscribed to.
+#[derive(Clone)]
+enum Source {
+    Stream(Arc<str>),
+    All,
+}
+
+struct Subscription {
+    engine: Arc<Engine>,
+    source: Source,
+    form: Form,
+    cursor: u64,
+    live: bool,
+    changes: watch::Receiver<()>,
+}
+
+impl Subscription {
+    /// The next messages, as soon as there are some.
+    async fn next(mut self) -> (Vec<Message>, Next<Self>) {
+        loop {
+            self.changes.mark_unchanged();
+            let Glance { events, cursor, more } = match self.glance().await {
+                Ok(glance) => glance,
+                Err(fault) => return (Vec::new(), Next::Fail(fault::of(fault))),
+            };
+            self.cursor = cursor;
+            let mut found = messages(events, self.form.ids);
+            if !more && !self.live {
+                found.push(control(Content::CaughtUp(CaughtUp::default())));
+            }
+            self.live = !more;
+            if !found.is_empty() {
+                return (found, Next::More(self));
+            }
+            if let Err(status) = self.change().await {
+                return (Vec::new(), Next::Fail(status));
+            }
+        }
+    }
+
+    async fn change(&mut self) -> Result<(), Status> {
+        let stopping = self.engine.stopping();
+        tokio::select! {
+            changed = self.changes.changed() => changed.map_err(|_| stopped()),
+            () = stopping => Err(stopped()),
+        }
+    }
+
+    async fn glance(&self) -> Result<Glance, Fault> {
+        let (source, cursor, form, live) = (self.source.clone(), self.cursor, self.form, self.live);
+        self.engine
+            .read(move |store, now| match &source {
+                Source::Stream(name) => glance_at_stream(store, name, cursor, form, live, now),
+                Source::All => glance_at_all(store, cursor, form, now),
+            })
+            .await
+    }
+}
+
+/// What is read live was there before any limit could be set to it.
+fn glance_at_stream(
+    store: &Store,
+    name: &str,
+    cursor: u64,
+    form: Form,
+    live: bool,
+    now: Ticks,
+) -> Result<Glance, Fault> {
+    let read = StreamRead {
+        name,
+        from: cursor,
+        direction: Direction::Forwards,
+        size: PAGE,
+        resolve: form.resolve,
+        unlimited: live,
+    };
+    Ok(match store.read_stream(&read, now)? {
+        Found::Missing => {
+            Glance { events: Vec::new(), cursor: cursor.max(store.next_revision(name)), more: false }
+        }
+        Found::Stream(found) => Glance {
+            events: found.page.events,
+            cursor: found.page.next.unwrap_or(cursor.max(found.last + 1)),
+            more: found.page.next.is_some(),
+        },
+    })
+}
+
+fn glance_at_all(store: &Store, cursor: u64, form: Form, now: Ticks) -> Result<Glance, Fault> {
+    let read = AllRead { from: cursor, direction: Direction::Forwards, size: PAGE, resolve: form.resolve };
+    let page = store.read_all(&read, now)?;
+    let next = page.next.unwrap_or(cursor);
+    let more = page.next.is_some_and(|next| next < store.head()) && page.events.len() >= PAGE.events;
+    Ok(Glance { events: page.events, cursor: next, more })
+}
+
+fn stopped() -> Status {
+    Status::unavailable("the server is shutting down")
+}
+
+fn confirmation() -> Message {
+    let subscription_id = Uuid::new_v4().hyphenated().to_string();
+    control(Content::Confirmation(SubscriptionConfirmation { subscription_id }))
+}
+
+fn answers(subscription: Subscription) -> Answers {
+    paged(vec![confirmation()], subscription, |subscription| Box::pin(subscription.next()))
+}
+
+/// Subscribes to a stream. Revisions are exclusive.
+pub async fn stream(engine: Arc<Engine>, name: String, form: Form) -> Result<Answers, Status> {
+    let changes = engine.watch_stream(&name);
+    let name: Arc<str> = name.into();
+    let (start, stream) = (form.start, name.clone());
+    let cursor = engine
+        .read(move |store, _| {
+            store.check_stream(&stream)?;
+            Ok(match start {
+                Origin::Start => 0,
+                Origin::End => store.next_revision(&stream),
+                Origin::At(revision) => revision + 1,
+            })
+        })
+        .await
+        .map_err(fault::of)?;
+    let source = Source::Stream(name);
+    Ok(answers(Subscription { engine, source, form, cursor, live: false, changes }))
+}
+
+/// Subscribes to the log. Positions are exclusive.
+pub async fn all(engine: Arc<Engine>, form: Form) -> Result<Answers, Status> {
+    let changes = engine.watch_log();
+    let start = form.start;
+    let cursor = engine
+        .read(move |store, _| {
+            Ok(match start {
+                Origin::Start => 0,
+                Origin::End => store.head(),
+                Origin::At(position) => match store.check_position(position) {
+                    Ok(()) | Err(Fault::AheadOfLog) => position + 1,
+                    Err(fault) => return Err(fault),
+                },
+            })
+        })
+        .await;
+    let cursor = match cursor {
+        Ok(cursor) => cursor,
+        Err(Fault::InvalidPosition) => {
+            let refused = Status::invalid_argument("Trying to read from an invalid position.");
+            return Ok(Answers::new(tokio_stream::iter([Ok(confirmation()), Err(refused)])));
+        }
+        Err(fault) => return Err(fault::of(fault)),
+    };
+    Ok(answers(Subscription { engine, source: Source::All, form, cursor, live: false, changes }))
+}

@@ -1,0 +1,90 @@
+//! Storage that forgets everything when it goes.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::LAST_REVISION;
+use crate::read::{Direction, PageSize};
+use crate::record::Record;
+use crate::storage::{Storage, StorageError, StreamNumber, StreamRow, Write};
+
+/// Records in memory.
+#[derive(Default)]
+pub struct Memory {
+    log: Vec<Record>,
+    streams: Vec<Vec<u32>>,
+    ids: HashMap<(StreamNumber, u128), u64>,
+}
+
+impl Memory {
+    fn places(&self, stream: StreamNumber) -> &[u32] {
+        self.streams.get(stream as usize).map_or(&[], Vec::as_slice)
+    }
+
+    fn at(&self, place: u32) -> Option<&Record> {
+        self.log.get(place as usize)
+    }
+}
+
+impl Storage for Memory {
+    fn write(&mut self, change: Write) -> Result<(), StorageError> {
+        for record in change.records {
+            let stream = record.stream as usize;
+            if self.streams.len() <= stream {
+                self.streams.resize_with(stream + 1, Vec::new);
+            }
+            if record.revision != LAST_REVISION
+                && let Some(places) = self.streams.get_mut(stream)
+            {
+                places.push(self.log.len() as u32);
+                if let Entry::Vacant(entry) = self.ids.entry((record.stream, record.id)) {
+                    entry.insert(record.revision);
+                }
+            }
+            self.log.push(record);
+        }
+        Ok(())
+    }
+
+    fn streams(&self) -> Result<(Vec<StreamRow>, u64), StorageError> {
+        Ok((Vec::new(), 0))
+    }
+
+    fn event(&self, stream: StreamNumber, revision: u64) -> Result<Option<Record>, StorageError> {
+        let place = self.places(stream).get(usize::try_from(revision).unwrap_or(usize::MAX));
+        Ok(place.and_then(|place| self.at(*place)).cloned())
+    }
+
+    fn stream_page(
+        &self,
+        stream: StreamNumber,
+        from: u64,
+        direction: Direction,
+        size: PageSize,
+    ) -> Result<Vec<Record>, StorageError> {
+        let places = self.places(stream);
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        Ok(match direction {
+            Direction::Forwards => {
+                let rest = places.get(from..).unwrap_or_default();
+                size.take(rest.iter().filter_map(|place| self.at(*place)).cloned())
+            }
+            Direction::Backwards => {
+                let rest = places.get(..=from).unwrap_or(places);
+                size.take(rest.iter().rev().filter_map(|place| self.at(*place)).cloned())
+            }
+        })
+    }
+
+    fn log_page(&self, from: u64, direction: Direction, size: PageSize) -> Result<Vec<Record>, StorageError> {
+        let middle = self.log.partition_point(|record| record.position < from);
+        Ok(match direction {
+            Direction::Forwards => size.take(self.log.iter().skip(middle).cloned()),
+            Direction::Backwards => size.take(self.log.iter().take(middle).rev().cloned()),
+        })
+    }
+
+    fn revision_of(&self, stream: StreamNumber, id: u128) -> Result<Option<u64>, StorageError> {
+        Ok(self.ids.get(&(stream, id)).copied())
+    }
+}

@@ -1,0 +1,81 @@
+//! Whether an append is new, known, or not as expected. Ids alone decide; each stream has its own.
+
+use crate::append::NewEvent;
+use crate::store::{Expected, Fault, Store};
+
+/// What an append is, in view of the ids that its stream has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// To be written.
+    New,
+    /// Written before: revision and position of the last event named.
+    Known { revision: u64, position: Option<u64> },
+    /// Neither.
+    Wrong,
+}
+
+impl Store {
+    pub(crate) fn judge(
+        &self,
+        name: &str,
+        expected: Expected,
+        events: &[NewEvent],
+        deleted: bool,
+    ) -> Result<Repeat, Fault> {
+        let last = self.streams.get(name).and_then(|stream| stream.last);
+        match (expected, last) {
+            (Expected::Any, None) | (Expected::NoStream, None) => Ok(Repeat::New),
+            (Expected::StreamExists, None) | (Expected::Revision(_), None) => Ok(Repeat::Wrong),
+            (Expected::Any | Expected::StreamExists, Some(_)) => self.anywhere(name, events),
+            (Expected::NoStream, Some(_)) => match self.lying_at(name, 0, events)? {
+                Repeat::Wrong if deleted => Ok(Repeat::New),
+                found => Ok(found),
+            },
+            (Expected::Revision(revision), Some(last)) if revision == last => Ok(Repeat::New),
+            (Expected::Revision(revision), Some(last)) if revision < last => {
+                self.lying_at(name, revision + 1, events)
+            }
+            (Expected::Revision(_), Some(_)) => Ok(Repeat::Wrong),
+        }
+    }
+
+    /// The first event decides: once it is known all must be, and where they are does not matter.
+    fn anywhere(&self, name: &str, events: &[NewEvent]) -> Result<Repeat, Fault> {
+        let Some(stream) = self.streams.get(name) else { return Ok(Repeat::New) };
+        let mut found = None;
+        for (index, event) in events.iter().enumerate() {
+            match self.storage.revision_of(stream.number, event.id)? {
+                Some(revision) => found = Some(revision),
+                None if index == 0 => return Ok(Repeat::New),
+                None => return Ok(Repeat::Wrong),
+            }
+        }
+        match found {
+            Some(revision) => self.known(name, revision),
+            None => Ok(Repeat::New),
+        }
+    }
+
+    /// All events must lie one after another from a revision on.
+    fn lying_at(&self, name: &str, first: u64, events: &[NewEvent]) -> Result<Repeat, Fault> {
+        let (Some(stream), Some(count)) = (self.streams.get(name), (events.len() as u64).checked_sub(1))
+        else {
+            return Ok(Repeat::Wrong);
+        };
+        for (event, revision) in events.iter().zip(first..) {
+            let there = self.storage.event(stream.number, revision)?;
+            if there.is_none_or(|record| record.id != event.id) {
+                return Ok(Repeat::Wrong);
+            }
+        }
+        self.known(name, first + count)
+    }
+
+    fn known(&self, name: &str, revision: u64) -> Result<Repeat, Fault> {
+        let record = match self.streams.get(name) {
+            Some(stream) => self.storage.event(stream.number, revision)?,
+            None => None,
+        };
+        Ok(Repeat::Known { revision, position: record.map(|record| record.position) })
+    }
+}

@@ -1,0 +1,225 @@
+//! The streams and the log over a storage.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::Ticks;
+use crate::append::NewEvent;
+use crate::limits::Limits;
+use crate::read::{Direction, PageSize};
+use crate::record::{Place, Record};
+use crate::storage::{Storage, StorageError, StreamNumber, StreamRow, Write};
+
+/// What a writer expects of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Anything.
+    Any,
+    /// That it has no events.
+    NoStream,
+    /// That it has events.
+    StreamExists,
+    /// That its last event has this revision.
+    Revision(u64),
+}
+
+/// Why an operation was refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Fault {
+    /// The named stream is tombstoned (or deleted, where that matters).
+    #[error("Event stream '{0}' is deleted.")]
+    StreamDeleted(String),
+    /// The position is not that of an event.
+    #[error("there is no event at the position")]
+    InvalidPosition,
+    /// The position is ahead of the log.
+    #[error("the position is ahead of the log")]
+    AheadOfLog,
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub number: StreamNumber,
+    pub last: Option<u64>,
+    pub tombstoned: bool,
+}
+
+/// An event store. Operations that write take it by `&mut`; any number may read at once.
+pub struct Store {
+    pub(crate) storage: Box<dyn Storage>,
+    pub(crate) streams: HashMap<Arc<str>, Stream>,
+    pub(crate) limits: HashMap<Box<str>, Limits>,
+    pub(crate) head: u64,
+    seed: u128,
+}
+
+/// What is common to every position; it keeps the first one away from 0, which clients take for the start.
+const FIRST_POSITION: u64 = 64;
+/// What an event takes of the log besides its bytes.
+const OVERHEAD: u64 = 64;
+
+impl Store {
+    /// Opens what is kept. Ids of events that the store itself writes are derived from `seed`.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub fn open(storage: Box<dyn Storage>, seed: u128) -> Result<Self, Fault> {
+        let (rows, head) = storage.streams()?;
+        let mut store = Self {
+            storage,
+            streams: HashMap::with_capacity(rows.len()),
+            limits: HashMap::new(),
+            head: head.max(FIRST_POSITION),
+            seed,
+        };
+        for StreamRow { name, number, last, tombstoned } in rows {
+            if let (Some(described), Some(last)) = (name.strip_prefix("$$"), last)
+                && let Some(record) = store.storage.event(number, last)?
+            {
+                store.limits.insert(described.into(), Limits::of(&record));
+            }
+            store.streams.insert(name.into(), Stream { number, last, tombstoned });
+        }
+        Ok(store)
+    }
+
+    /// The position after the last event.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Whether nothing was ever written.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// The position of the last event.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub fn last_position(&self) -> Result<Option<u64>, Fault> {
+        let last = self.storage.log_page(u64::MAX, Direction::Backwards, PageSize::events(1))?;
+        Ok(last.first().map(|record| record.position))
+    }
+
+    /// Whether a stream may be read, now or when it has events.
+    ///
+    /// # Errors
+    /// [`Fault::StreamDeleted`] when it is tombstoned.
+    pub fn check_stream(&self, name: &str) -> Result<(), Fault> {
+        self.readable(name).map(|_| ())
+    }
+
+    /// The revision after the last event of a stream.
+    #[must_use]
+    pub fn next_revision(&self, name: &str) -> u64 {
+        self.streams.get(name).and_then(|stream| stream.last).map_or(0, |last| last + 1)
+    }
+
+    pub(crate) fn limits_of(&self, name: &str) -> Limits {
+        if name.starts_with("$$") {
+            return Limits::of_metadata();
+        }
+        self.limits.get(name).copied().unwrap_or_default()
+    }
+
+    /// The stream of a name, unless it never had an event. A metadata stream goes with its stream.
+    pub(crate) fn readable(&self, name: &str) -> Result<Option<&Stream>, Fault> {
+        let gone = |name: &str| self.streams.get(name).is_some_and(|stream| stream.tombstoned);
+        if gone(name) || name.strip_prefix("$$").is_some_and(gone) {
+            return Err(Fault::StreamDeleted(name.to_owned()));
+        }
+        Ok(self.streams.get(name).filter(|stream| stream.last.is_some()))
+    }
+
+    /// The stream of a name, unless it is tombstoned.
+    pub(crate) fn writable(&self, name: &str) -> Result<Option<&Stream>, Fault> {
+        match self.streams.get(name) {
+            Some(stream) if stream.tombstoned => Err(Fault::StreamDeleted(name.to_owned())),
+            found => Ok(found),
+        }
+    }
+
+    /// Takes a piece of the log for nothing.
+    pub(crate) fn skip(&mut self) -> Result<u64, Fault> {
+        let position = self.head;
+        self.storage.write(Write { head: position + OVERHEAD, ..Write::default() })?;
+        self.head = position + OVERHEAD;
+        Ok(position)
+    }
+
+    /// Writes events to the end of a stream; the position of the last one.
+    pub(crate) fn put(
+        &mut self,
+        name: &str,
+        events: &[NewEvent],
+        now: Ticks,
+    ) -> Result<Option<Record>, Fault> {
+        let revisions = self.next_revision(name)..;
+        let stream = self.number_of(name);
+        let mut head = self.head;
+        let mut records = Vec::with_capacity(events.len());
+        for (revision, event) in revisions.zip(events) {
+            let record = Record::new(event, &Place { position: head, stream, name, revision, created: now });
+            head += OVERHEAD + record.encoded.len() as u64;
+            records.push(record);
+        }
+        let Some(last) = records.last().cloned() else { return Ok(None) };
+        self.commit(records, Stream { number: stream, last: Some(last.revision), tombstoned: false }, head)?;
+        if let Some(described) = name.strip_prefix("$$") {
+            self.limits.insert(described.into(), Limits::of(&last));
+        }
+        Ok(Some(last))
+    }
+
+    /// Writes a tombstone; its position.
+    pub(crate) fn put_tombstone(&mut self, name: &str, event: &NewEvent, now: Ticks) -> Result<u64, Fault> {
+        let (stream, position) = (self.number_of(name), self.head);
+        let place = Place { position, stream, name, revision: crate::LAST_REVISION, created: now };
+        let record = Record::new(event, &place);
+        let last = self.streams.get(name).and_then(|stream| stream.last);
+        let head = position + OVERHEAD + record.encoded.len() as u64;
+        self.commit(vec![record], Stream { number: stream, last, tombstoned: true }, head)?;
+        Ok(position)
+    }
+
+    fn commit(&mut self, records: Vec<Record>, stream: Stream, head: u64) -> Result<(), Fault> {
+        let name = records.first().map(|record| record.name().to_owned()).unwrap_or_default();
+        let row = StreamRow {
+            name: name.clone(),
+            number: stream.number,
+            last: stream.last,
+            tombstoned: stream.tombstoned,
+        };
+        self.storage.write(Write { records, streams: vec![row], head })?;
+        self.head = head;
+        match self.streams.get_mut(name.as_str()) {
+            Some(known) => *known = stream,
+            None => {
+                self.streams.insert(name.into(), stream);
+            }
+        }
+        Ok(())
+    }
+
+    fn number_of(&self, name: &str) -> StreamNumber {
+        self.streams.get(name).map_or(self.streams.len() as StreamNumber, |stream| stream.number)
+    }
+
+    /// An id for an event of the store's own: a version 4 UUID that depends on the seed and the log's length.
+    pub(crate) fn new_id(&self) -> u128 {
+        let mut mixed = self.seed ^ u128::from(self.head);
+        mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        mixed ^= mixed >> 67;
+        mixed = mixed.wrapping_mul(0xda94_2042_e4dd_58b5_2d35_8dcc_aa6c_78a5);
+        mixed ^= mixed >> 61;
+        mixed & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62
+    }
+}
