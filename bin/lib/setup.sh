@@ -113,7 +113,7 @@ install_rust() {
     local installer
     installer=$(mktemp)
     rustup_installer "$installer" || rust_unreachable
-    sh "$installer" -y --no-modify-path --default-toolchain stable "${chosen[@]}" >/dev/null || rust_unreachable
+    sh "$installer" -q -y --no-modify-path --default-toolchain stable "${chosen[@]}" >/dev/null || rust_unreachable
     rm -f "$installer"
   fi
   hash -r
@@ -122,12 +122,14 @@ install_rust() {
   new_rust || rust_unreachable
 }
 
-# The second address is where the first one leads.
+# The second address is where the first one leads; only when both fail is it said why.
 rustup_installer() {
-  local address
+  local address said=
   for address in https://sh.rustup.rs https://static.rust-lang.org/rustup/rustup-init.sh; do
-    curl --proto '=https' --tlsv1.2 --silent --show-error --fail --location --output "$1" "$address" && return 0
+    said+=$(curl --proto '=https' --tlsv1.2 -sSf --location --output "$1" "$address" 2>&1) && return 0
+    said+=" ($address)"$'\n'
   done
+  printf '%s' "$said" >&2
   return 1
 }
 
@@ -151,7 +153,7 @@ make_venv() {
 }
 
 install_node() {
-  announce "installing Node into _build/python (the Node client needs $oldest_node or newer)"
+  announce "Node $oldest_node or newer is missing; one for the checks comes from PyPI"
   python_packages "$node_wheel" ||
     give_up "$node_wheel could not be had from PyPI; please install Node $oldest_node or newer with npm, and run this again"
   new_node
@@ -159,11 +161,12 @@ install_node() {
 
 # Python packages for the checks, in an environment of their own: python_packages NAME==VERSION...
 python_packages() {
-  local wanted installed
-  installed=$(cat "$tree/_build/python/penstock.txt" 2>/dev/null || true)
-  for wanted in "$@"; do
-    grep -qxF -- "$wanted" <<<"$installed" && continue
-    "$tree/_build/python/bin/pip" install --quiet --disable-pip-version-check "$wanted" || return 1
-    echo "$wanted" >>"$tree/_build/python/penstock.txt"
+  local listed=$tree/_build/python/penstock.txt missing=() package
+  for package in "$@"; do
+    grep -qxF -- "$package" "$listed" 2>/dev/null || missing+=("$package")
   done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  announce "installing into _build/python: ${missing[*]}"
+  "$tree/_build/python/bin/pip" install --quiet --disable-pip-version-check "${missing[@]}" || return 1
+  printf '%s\n' "${missing[@]}" >>"$listed"
 }
