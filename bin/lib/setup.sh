@@ -15,7 +15,8 @@ export PATH="$PATH:$cargo_bin"
 # Without a UTF-8 locale the Erlang VM takes names for latin1, and Elixir says so at every start.
 case "${LC_ALL:-${LC_CTYPE:-${LANG:-}}}" in *[Uu][Tt][Ff]*) ;; *) export LC_ALL=C.UTF-8 ;; esac
 
-announce() { printf 'set-up: %s\n' "$*"; }
+# What a command prints on stdout is its own.
+announce() { printf 'set-up: %s\n' "$*" >&2; }
 
 give_up() {
   printf 'set-up: %s\n' "$@" >&2

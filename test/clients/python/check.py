@@ -159,7 +159,8 @@ def subscribes_catches_up_hears_of_new_events_and_unsubscribes(client):
     subscription = client.subscribe_to_stream(stream, include_caught_up=True, timeout=SECONDS)
     equal(numbers(next(subscription) for _ in range(3)), pairs(0, 1, 2))
     equal(next(subscription).is_caught_up, True)
-    client.append_events(stream, current_version=2, events=events(3, 4))
+    for number in [3, 4]:
+        client.append_event(stream, current_version=number - 1, event=event(number))
     equal(numbers(next(subscription) for _ in range(2)), pairs(3, 4))
     subscription.stop()
     equal(list(subscription), [])
