@@ -27,7 +27,8 @@ impl Default for Backoff {
 impl Backoff {
     /// The wait before attempt number `failures + 1`; `chance` in 0.0..=1.0 shortens it.
     pub fn wait(&self, failures: u32, chance: f64) -> Duration {
-        let doubled = self.first.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
+        let doubled =
+            self.first.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
         doubled.min(self.most).mul_f64(1.0 - chance.clamp(0.0, 1.0) / 2.0)
     }
 }

@@ -1,0 +1,162 @@
+//! Channels to one server, and the calls made over them.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use tonic::client::Grpc;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Streaming};
+use wire::connection_string::Settings;
+use wire::error::Error;
+use wire::proto::streams::ReadReq;
+
+use crate::raw::RawAnswers;
+
+/// The largest answer that is taken: an event of 16 MB with its names and metadata.
+pub(crate) const LARGEST_ANSWER: usize = 17 * 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a server may send ahead of the reader, per call and per connection: the bound of what lies in sockets.
+const WINDOW: u32 = 1024 * 1024;
+const READ: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Read");
+
+/// What a connection string asks for that this client does not do yet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// Encrypted connections.
+    #[error("connection string: tls=true (the default) is not supported yet; it takes tls=false")]
+    Tls,
+    /// Discovery of a cluster's nodes.
+    #[error("connection string: {0} is not supported yet; it takes one host without +discover")]
+    Discovery(&'static str),
+    /// A text that cannot travel as metadata of a call.
+    #[error("connection string: {0} takes visible ASCII characters")]
+    Metadata(&'static str),
+    /// The address cannot be used.
+    #[error("connection string: the address {0} cannot be connected to: {1}")]
+    Address(String, String),
+}
+
+/// How to reach a server, and the channel that short calls share.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    endpoint: Endpoint,
+    shared: Channel,
+    address: String,
+    deadline: Option<Duration>,
+    metadata: Vec<(&'static str, AsciiMetadataValue)>,
+}
+
+impl Connection {
+    /// A connection that is made when it is first used, and made again whenever it was lost.
+    ///
+    /// Must be called within a tokio runtime.
+    pub fn new(settings: &Settings) -> Result<Self, Unsupported> {
+        if settings.tls {
+            return Err(Unsupported::Tls);
+        }
+        if settings.discover {
+            return Err(Unsupported::Discovery("+discover"));
+        }
+        let [host] = settings.hosts.as_slice() else {
+            return Err(Unsupported::Discovery("a list of hosts"));
+        };
+        let address = host.to_string();
+        let mut endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| Unsupported::Address(address.clone(), error.to_string()))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW);
+        if let Some(interval) = settings.keep_alive_interval {
+            endpoint = endpoint.http2_keep_alive_interval(interval).keep_alive_while_idle(true);
+        }
+        if let Some(timeout) = settings.keep_alive_timeout {
+            endpoint = endpoint.keep_alive_timeout(timeout);
+        }
+        let shared = endpoint.connect_lazy();
+        Ok(Self {
+            endpoint,
+            shared,
+            address,
+            deadline: settings.default_deadline,
+            metadata: metadata(settings)?,
+        })
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// How long a short call may take; `None` is for ever.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// The channel of short calls.
+    pub(crate) fn shared(&self) -> Channel {
+        self.shared.clone()
+    }
+
+    /// A channel of its own for a long read: one that is not being read fills only its own connection's window, and
+    /// never holds up what others do.
+    pub(crate) async fn own(&self) -> Result<Channel, Error> {
+        self.endpoint.connect().await.map_err(|error| self.unreachable(error))
+    }
+
+    fn unreachable(&self, error: tonic::transport::Error) -> Error {
+        match Error::from(tonic::Status::from_error(Box::new(error))) {
+            Error::Unavailable { message } => {
+                Error::Unavailable { message: format!("{}: {message}", self.address) }
+            }
+            error => error,
+        }
+    }
+
+    /// A request as the user that the connection string names.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        for (name, value) in &self.metadata {
+            request.metadata_mut().insert(*name, value.clone());
+        }
+        request
+    }
+
+    /// The same with the deadline of short calls.
+    pub(crate) fn timely<T>(&self, message: T) -> Request<T> {
+        let mut request = self.request(message);
+        if let Some(deadline) = self.deadline {
+            request.set_timeout(deadline);
+        }
+        request
+    }
+}
+
+fn metadata(settings: &Settings) -> Result<Vec<(&'static str, AsciiMetadataValue)>, Unsupported> {
+    let mut metadata = Vec::new();
+    if let Some(credentials) = &settings.credentials {
+        let pair = format!("{}:{}", credentials.user, credentials.password.expose());
+        let basic = format!("Basic {}", BASE64.encode(pair));
+        let value =
+            AsciiMetadataValue::try_from(basic).map_err(|_| Unsupported::Metadata("user:password"))?;
+        metadata.push(("authorization", value));
+    }
+    if let Some(name) = &settings.connection_name {
+        let value =
+            AsciiMetadataValue::try_from(name).map_err(|_| Unsupported::Metadata("connectionName"))?;
+        metadata.push(("connection-name", value));
+    }
+    Ok(metadata)
+}
+
+/// Calls Streams.Read; the answers stay bytes.
+pub(crate) async fn read(channel: Channel, request: Request<ReadReq>) -> Result<Streaming<Bytes>, Error> {
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(LARGEST_ANSWER);
+    grpc.ready().await.map_err(|error| Error::from(tonic::Status::from_error(error.into())))?;
+    let answer = grpc.server_streaming(request, READ, RawAnswers::default()).await;
+    Ok(answer.map_err(Error::from)?.into_inner())
+}

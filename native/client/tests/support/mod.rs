@@ -1,0 +1,175 @@
+//! A server, a way to it that can be cut, and somewhere for events to go.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use client::{Batch, Connection, Counts, Expectation, NewEvent, Report, Sink, Subscription, append, run};
+use reader_core::{Backoff, Start, State};
+use server::{Options, Server, Storage};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+use wire::connection_string::ConnectionString;
+use wire::head::{Head, position_of};
+
+pub async fn server() -> Server {
+    server_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+}
+
+pub async fn server_at(address: SocketAddr) -> Server {
+    Server::start(Options { address, storage: Storage::Memory }).await.expect("a free port")
+}
+
+pub fn connection(address: SocketAddr) -> Connection {
+    let settings = ConnectionString::parse(&format!("esdb://{address}?tls=false")).expect("a good string");
+    Connection::new(&settings).expect("nothing that is not supported")
+}
+
+pub async fn fill(connection: &Connection, stream: &str, count: usize) {
+    let events = (0..count).map(|_| event(b"{\"a\":1}")).collect();
+    append(connection, Bytes::copy_from_slice(stream.as_bytes()), Expectation::Any, events)
+        .await
+        .expect("appended");
+}
+
+pub fn event(data: &'static [u8]) -> NewEvent {
+    NewEvent {
+        id: uuid::Uuid::from_u128(fastrand::u128(1..)),
+        event_type: "T".into(),
+        content_type: "application/json".into(),
+        data: Bytes::from_static(data),
+        custom_metadata: Bytes::new(),
+    }
+}
+
+/// What a sink was given, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Given {
+    Event(u64),
+    State(State),
+    Dropped,
+    Stopped(&'static str),
+}
+
+/// Passes everything on, and has room for as many batches as it is told.
+pub struct Outlet {
+    given: mpsc::UnboundedSender<Given>,
+    pub rooms: Semaphore,
+    pub counts: watch::Sender<Counts>,
+}
+
+impl Sink for Outlet {
+    fn put(&self, batch: Batch) {
+        for event in batch.events {
+            let Ok(Head::Event(place)) = position_of(&event) else { panic!("not an event") };
+            self.given.send(Given::Event(place.revision)).ok();
+        }
+    }
+
+    fn report(&self, report: Report) {
+        let given = match report {
+            Report::State(state) => Given::State(state),
+            Report::Dropped(..) => Given::Dropped,
+            Report::Stopped(error) => Given::Stopped(error.reason()),
+        };
+        self.given.send(given).ok();
+    }
+
+    fn count(&self, counts: Counts) {
+        self.counts.send_replace(counts);
+    }
+
+    async fn room(&self) {
+        self.rooms.acquire().await.expect("never closed").forget();
+    }
+}
+
+/// A running subscription and what it gives.
+pub struct Running {
+    pub given: mpsc::UnboundedReceiver<Given>,
+    pub outlet: Arc<Outlet>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub fn subscribe(connection: &Connection, stream: &str, from: Start) -> Running {
+    subscribe_with_room(connection, stream, from, Semaphore::MAX_PERMITS)
+}
+
+pub fn subscribe_with_room(connection: &Connection, stream: &str, from: Start, rooms: usize) -> Running {
+    let (sender, given) = mpsc::unbounded_channel();
+    let outlet = Arc::new(Outlet {
+        given: sender,
+        rooms: Semaphore::new(rooms),
+        counts: watch::Sender::new(Counts::default()),
+    });
+    let wanted = Subscription {
+        stream: Bytes::copy_from_slice(stream.as_bytes()),
+        from,
+        resolve_links: true,
+        backoff: Backoff { first: std::time::Duration::from_millis(5), ..Backoff::default() },
+    };
+    let task = tokio::spawn(run(connection.clone(), wanted, outlet.clone()));
+    Running { given, outlet, task }
+}
+
+impl Running {
+    pub async fn next(&mut self) -> Given {
+        self.given.recv().await.expect("a running subscription")
+    }
+
+    /// Events up to and with this revision, whatever is reported between them.
+    pub async fn events_until(&mut self, last: u64) -> Vec<u64> {
+        let mut events = Vec::new();
+        while events.last() != Some(&last) {
+            if let Given::Event(revision) = self.next().await {
+                events.push(revision);
+            }
+        }
+        events
+    }
+
+    pub async fn until(&mut self, wanted: Given) {
+        while self.next().await != wanted {}
+    }
+}
+
+/// A way to a server that can be cut as often as one likes.
+pub struct Road {
+    pub address: SocketAddr,
+    cut: watch::Sender<()>,
+}
+
+impl Road {
+    pub async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let cut = watch::Sender::new(());
+        let cuts = cut.clone();
+        tokio::spawn(async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                let mut cut = cuts.subscribe();
+                tokio::spawn(async move {
+                    let Ok(mut to) = TcpStream::connect(server).await else { return };
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut from, &mut to) => {}
+                        _ = cut.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { address, cut }
+    }
+
+    /// Ends every connection that goes through.
+    pub fn cut(&self) {
+        self.cut.send_replace(());
+    }
+}
