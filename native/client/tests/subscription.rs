@@ -1,5 +1,7 @@
 //! Subscriptions to the embedded server, through everything that can happen on the way.
 
+#![allow(clippy::expect_used)]
+
 mod support;
 
 use client::{Expectation, append};

@@ -1,5 +1,7 @@
 //! A server, a way to it that can be cut, and somewhere for events to go.
 
+#![allow(clippy::expect_used, clippy::panic)]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
