@@ -11,4 +11,7 @@ defmodule Penstock.Native do
     |> String.to_charlist()
     |> :erlang.load_nif(0)
   end
+
+  def server_start(_port, _data_dir, _tag), do: :erlang.nif_error(:not_loaded)
+  def server_stop(_resource), do: :erlang.nif_error(:not_loaded)
 end

@@ -1,13 +1,9 @@
 //! The boundary to the BEAM: decodes arguments, submits work, encodes results.
 //!
 //! - `runtime`: the one tokio runtime
-//! - `connection`: appends and reads
-//! - `linear`: the linear subscription
-//! - `error`: errors as terms
+//! - `server`: the embedded server
 
-mod connection;
-mod error;
-mod linear;
 mod runtime;
+mod server;
 
 rustler::init!("Elixir.Penstock.Native");

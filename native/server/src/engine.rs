@@ -16,7 +16,7 @@ use crate::fault;
 
 /// The shared store.
 pub struct Engine {
-    store: RwLock<Store>,
+    store: RwLock<Option<Store>>,
     /// Storage that waits for a disk is not used on the threads that carry sockets.
     blocking: bool,
     stopping: watch::Receiver<bool>,
@@ -28,7 +28,7 @@ impl Engine {
     /// Shares a store; `blocking` says whether its storage may wait for a disk.
     pub fn new(store: Store, blocking: bool, stopping: watch::Receiver<bool>) -> Arc<Self> {
         Arc::new(Self {
-            store: RwLock::new(store),
+            store: RwLock::new(Some(store)),
             blocking,
             stopping,
             log: watch::Sender::new(()),
@@ -44,7 +44,7 @@ impl Engine {
         let engine = self.clone();
         self.run(move || {
             let store = engine.store.read().unwrap_or_else(PoisonError::into_inner);
-            operation(&store, now())
+            operation(store.as_ref().ok_or_else(closed)?, now())
         })
         .await
     }
@@ -57,14 +57,25 @@ impl Engine {
     ) -> Result<T, Fault> {
         let (engine, name) = (self.clone(), name.to_owned());
         self.run(move || {
-            let written = {
-                let mut store = engine.store.write().unwrap_or_else(PoisonError::into_inner);
-                operation(&mut store, &name, now())
-            };
+            let mut store = engine.store.write().unwrap_or_else(PoisonError::into_inner);
+            let written = operation(store.as_mut().ok_or_else(closed)?, &name, now());
+            drop(store);
             engine.tell(&name);
             written
         })
         .await
+    }
+
+    /// Lets go of the store, whoever still waits for it.
+    pub async fn close(self: &Arc<Self>) {
+        let engine = self.clone();
+        let closed = self.run(move || {
+            engine.store.write().unwrap_or_else(PoisonError::into_inner).take();
+            Ok(())
+        });
+        if let Err(error) = closed.await {
+            tracing::error!(%error, "the store was not closed well");
+        }
     }
 
     async fn run<T: Send + 'static>(
@@ -112,6 +123,10 @@ impl Engine {
             }
         }
     }
+}
+
+fn closed() -> Fault {
+    Fault::Storage(store_core::StorageError("the server is shutting down".to_owned()))
 }
 
 /// The time, in the ticks that events carry.

@@ -2,6 +2,7 @@
 //!
 //! - `server`, `connections`: starting, listening, ending
 //! - `engine`: the store as many tasks share it, and how they hear of what is new
+//! - `disk`, `disk_form`: storage in a folder
 //! - `route`, `calls`, `requests`, `codec`, `messages`: from an HTTP request to a method, and its answers to bytes
 //! - `append`, `batch`, `delete`: methods that write; `proposal` judges what they are sent
 //! - `read`, `reading`, `subscription`: the method that reads
@@ -13,6 +14,8 @@ mod calls;
 mod codec;
 mod connections;
 mod delete;
+mod disk;
+mod disk_form;
 mod engine;
 mod fault;
 mod features;

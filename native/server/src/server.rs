@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use store_core::{Memory, Store};
+use store_core::Store;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::connections;
 use crate::engine::Engine;
 use crate::route::Node;
+use crate::{connections, disk};
 
 /// Where events are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +51,28 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
-    /// The storage cannot be opened.
-    #[error("{0}")]
-    Storage(String),
+    /// Another server has the data folder open.
+    #[error("data folder {} is in use by another server", .folder.display())]
+    DataInUse {
+        /// The folder asked for.
+        folder: PathBuf,
+    },
+    /// The data folder cannot be made, read or written.
+    #[error("data folder {} cannot be used: {error}", .folder.display())]
+    DataUnusable {
+        /// The folder asked for.
+        folder: PathBuf,
+        /// What the system said.
+        error: String,
+    },
+    /// The data folder holds what no server wrote.
+    #[error("data folder {} is corrupted: {error}", .folder.display())]
+    DataCorrupted {
+        /// The folder asked for.
+        folder: PathBuf,
+        /// What is wrong with it.
+        error: String,
+    },
 }
 
 /// A running server. Dropped, it ends as if told to.
@@ -76,7 +95,10 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let engine = open(options.storage, stopping.clone()).await?;
         let node = Arc::new(Node { engine, instance: Uuid::new_v4(), address });
-        let ended = tokio::spawn(connections::serve(listener, node, stopping));
+        let ended = tokio::spawn(async move {
+            connections::serve(listener, node.clone(), stopping).await;
+            node.engine.close().await;
+        });
         Ok(Self { address, stop, ended: Some(ended) })
     }
 
@@ -117,10 +139,18 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 async fn open(storage: Storage, stopping: watch::Receiver<bool>) -> Result<Arc<Engine>, StartError> {
     let seed = Uuid::new_v4().as_u128();
-    let (storage, blocking): (Box<dyn store_core::Storage>, bool) = match storage {
-        Storage::Memory => (Box::new(Memory::default()), false),
-        Storage::Disk(path) => return Err(StartError::Storage(path.display().to_string())),
+    let (store, blocking) = match storage {
+        Storage::Memory => (Store::in_memory(seed), false),
+        Storage::Disk(folder) => {
+            let path = folder.clone();
+            let opened = tokio::task::spawn_blocking(move || disk::open(&path, seed)).await;
+            // The storage engine may panic over what it did not write.
+            let panicked = |error: tokio::task::JoinError| StartError::DataCorrupted {
+                folder,
+                error: error.to_string(),
+            };
+            (opened.map_err(panicked)??, true)
+        }
     };
-    let store = Store::open(storage, seed).map_err(|fault| StartError::Storage(fault.to_string()))?;
     Ok(Engine::new(store, blocking, stopping))
 }

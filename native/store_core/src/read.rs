@@ -1,6 +1,8 @@
 //! Reading a stream, a page at a time.
 
 use crate::Ticks;
+use std::convert::Infallible;
+
 use crate::limits::Limits;
 use crate::record::Record;
 use crate::store::{Fault, Store, Stream};
@@ -32,16 +34,26 @@ impl PageSize {
 
     /// As much of `records` as fits on the page.
     pub fn take(self, records: impl Iterator<Item = Record>) -> Vec<Record> {
-        let mut page = Vec::new();
+        let Ok(page) = self.try_take(records.map(Ok::<_, Infallible>));
+        page
+    }
+
+    /// As much of `records` as fits on the page.
+    ///
+    /// # Errors
+    /// The first error among them.
+    pub fn try_take<E>(self, records: impl Iterator<Item = Result<Record, E>>) -> Result<Vec<Record>, E> {
+        let mut page = Vec::with_capacity(self.events.min(records.size_hint().0));
         let mut bytes = 0;
         for record in records.take(self.events) {
+            let record = record?;
             bytes += record.encoded.len();
             page.push(record);
             if bytes >= self.bytes {
                 break;
             }
         }
-        page
+        Ok(page)
     }
 }
 

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::Ticks;
 use crate::append::NewEvent;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::read::{Direction, PageSize};
 use crate::record::{Place, Record};
 use crate::storage::{Storage, StorageError, StreamNumber, StreamRow, Write};
@@ -64,19 +65,23 @@ const FIRST_POSITION: u64 = 64;
 const OVERHEAD: u64 = 64;
 
 impl Store {
+    /// A store that forgets everything when it goes.
+    #[must_use]
+    pub fn in_memory(seed: u128) -> Self {
+        Self::over(Box::new(Memory::default()), FIRST_POSITION, seed)
+    }
+
+    fn over(storage: Box<dyn Storage>, head: u64, seed: u128) -> Self {
+        Self { storage, streams: HashMap::new(), limits: HashMap::new(), head, seed }
+    }
+
     /// Opens what is kept. Ids of events that the store itself writes are derived from `seed`.
     ///
     /// # Errors
     /// When the storage cannot be read.
     pub fn open(storage: Box<dyn Storage>, seed: u128) -> Result<Self, Fault> {
         let (rows, head) = storage.streams()?;
-        let mut store = Self {
-            storage,
-            streams: HashMap::with_capacity(rows.len()),
-            limits: HashMap::new(),
-            head: head.max(FIRST_POSITION),
-            seed,
-        };
+        let mut store = Self::over(storage, head.max(FIRST_POSITION), seed);
         for StreamRow { name, number, last, tombstoned } in rows {
             if let (Some(described), Some(last)) = (name.strip_prefix("$$"), last)
                 && let Some(record) = store.storage.event(number, last)?

@@ -1,0 +1,144 @@
+defmodule Penstock.EventStore.Server do
+  @moduledoc """
+  An EventStoreDB-compatible server inside the VM, as a child of a supervisor.
+
+      children = [
+        {Penstock.EventStore.Server, name: MyApp.EventStore, port: 0, data_dir: "priv/events"}
+      ]
+
+      Penstock.EventStore.Server.connection_string(MyApp.EventStore)
+      #=> "esdb://127.0.0.1:38423?tls=false"
+
+  It speaks the gRPC API of EventStoreDB over HTTP/2 on 127.0.0.1, so any client of EventStoreDB or KurrentDB can use
+  it. It runs in the Rust core: the process only owns it, and the server ends when the process does.
+
+  ## Options
+
+    * `:port` - the port to listen on, 0 for a free one; default 2113
+    * `:data_dir` - the directory to keep events in, which is made if there is none, or `:memory` (the default) to
+      forget them when the server ends
+    * `:name` - a name for the process, as `GenServer` takes them
+
+  Starting fails with a `Penstock.Error` whose reason is `:invalid_argument`, `:address_in_use`, `:data_dir_in_use`,
+  `:data_dir_unusable` or `:corrupted_data`.
+
+  An append is acknowledged when the operating system has it: it survives the end of the VM, however sudden, but not
+  necessarily that of the machine.
+  """
+
+  use GenServer
+
+  alias Penstock.{Error, Native}
+
+  @type option ::
+          {:port, :inet.port_number()}
+          | {:data_dir, Path.t() | :memory}
+          | {:name, GenServer.name()}
+
+  @default_port 2113
+  # The core retries for two seconds at most; beyond that something is wrong with it.
+  @start_timeout 30_000
+  @stop_timeout 5_000
+
+  @doc "Starts a server; it answers once this returns."
+  @spec start_link([option]) :: {:ok, pid} | {:error, Error.t() | term}
+  def start_link(options \\ []) do
+    with {:ok, settings} <- validate(options) do
+      GenServer.start_link(__MODULE__, settings, Keyword.take(options, [:name]))
+    end
+  end
+
+  @doc "The port that the server listens on."
+  @spec port(GenServer.server()) :: :inet.port_number()
+  def port(server), do: GenServer.call(server, :port)
+
+  @doc "The connection string of the server."
+  @spec connection_string(GenServer.server()) :: String.t()
+  def connection_string(server), do: "esdb://127.0.0.1:#{port(server)}?tls=false"
+
+  @doc "Ends the server: open subscriptions are told, and the port and the data directory are free afterwards."
+  @spec stop(GenServer.server(), term, timeout) :: :ok
+  def stop(server, reason \\ :normal, timeout \\ :infinity), do: GenServer.stop(server, reason, timeout)
+
+  @impl GenServer
+  def init(%{port: port, data_dir: data_dir}) do
+    # so that terminate/2 gives back the port before a supervisor starts the next one
+    Process.flag(:trap_exit, true)
+    tag = make_ref()
+
+    with {:ok, resource} <- Native.server_start(port, data_dir, tag),
+         {:ok, port} <- await_start(tag) do
+      {:ok, %{resource: resource, tag: tag, port: port}}
+    else
+      {:error, error} -> {:stop, Error.from_native(error)}
+    end
+  end
+
+  @impl GenServer
+  def handle_call(:port, _from, state), do: {:reply, state.port, state}
+
+  @impl GenServer
+  def handle_info({:penstock_server, tag, :stopped}, %{tag: tag} = state), do: {:stop, :server_ended, state}
+  def handle_info({:EXIT, _pid, :normal}, state), do: {:noreply, state}
+  def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
+  def handle_info(_message, state), do: {:noreply, state}
+
+  @impl GenServer
+  def terminate(:server_ended, _state), do: :ok
+
+  def terminate(_reason, %{resource: resource, tag: tag}) do
+    Native.server_stop(resource)
+
+    receive do
+      {:penstock_server, ^tag, :stopped} -> :ok
+    after
+      @stop_timeout -> :ok
+    end
+  end
+
+  defp await_start(tag) do
+    receive do
+      {:penstock_server, ^tag, result} -> result
+    after
+      @start_timeout ->
+        {:error, {:internal, "the embedded server did not start within #{@start_timeout} ms", false, %{}}}
+    end
+  end
+
+  defp validate(options) do
+    with :ok <- known(options),
+         {:ok, port} <- validate_port(Keyword.get(options, :port, @default_port)),
+         {:ok, data_dir} <- validate_data_dir(Keyword.get(options, :data_dir, :memory)) do
+      {:ok, %{port: port, data_dir: data_dir}}
+    end
+  end
+
+  defp known(options) do
+    if Keyword.keyword?(options) do
+      case Keyword.keys(options) -- [:port, :data_dir, :name] do
+        [] ->
+          :ok
+
+        [unknown | _] ->
+          invalid(unknown, "unknown option #{inspect(unknown)}; it takes :port, :data_dir and :name")
+      end
+    else
+      invalid(nil, "the options must be a keyword list, got: #{inspect(options)}")
+    end
+  end
+
+  defp validate_port(port) when port in 0..65_535, do: {:ok, port}
+
+  defp validate_port(other),
+    do: invalid(:port, "option :port must be an integer from 0 to 65535, got: #{inspect(other)}")
+
+  defp validate_data_dir(:memory), do: {:ok, nil}
+  defp validate_data_dir(path) when is_binary(path) and path != "", do: {:ok, Path.expand(path)}
+
+  defp validate_data_dir(other),
+    do: invalid(:data_dir, "option :data_dir must be a path or :memory, got: #{inspect(other)}")
+
+  defp invalid(option, message) do
+    {:error, %Error{reason: :invalid_argument, message: message, details: %{option: option}}}
+  end
+end

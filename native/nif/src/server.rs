@@ -1,0 +1,184 @@
+//! The embedded server in the VM: started for a process, and ended with it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustler::types::map::map_new;
+use rustler::{
+    Atom, Encoder, Env, LocalPid, Monitor, NifResult, OwnedEnv, Reference, Resource, ResourceArc, Term,
+};
+use server::{Options, Server, StartError, Storage};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::runtime;
+
+mod atoms {
+    rustler::atoms! {
+        ok,
+        error,
+        stopped,
+        penstock_server,
+        port,
+        data_dir,
+        internal,
+        invalid_argument,
+        address_in_use,
+        corrupted_data,
+        data_dir_in_use,
+        data_dir_unusable,
+    }
+}
+
+/// How long a server waits for its predecessor in this VM to give back the port and the folder.
+const SUCCESSION: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_millis(20);
+
+/// What servers of this VM hold, from their start to the end of their shutdown.
+static HELD: Mutex<Vec<Held>> = Mutex::new(Vec::new());
+
+#[derive(Clone, PartialEq, Eq)]
+struct Held {
+    port: u16,
+    data_dir: Option<PathBuf>,
+}
+
+/// A server that belongs to the process that started it.
+struct ServerResource {
+    stop: watch::Sender<bool>,
+}
+
+#[rustler::resource_impl]
+impl Resource for ServerResource {
+    const IMPLEMENTS_DOWN: bool = true;
+
+    fn down<'a>(&'a self, _env: Env<'a>, _owner: LocalPid, _monitor: Monitor) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl Drop for ServerResource {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// Starts a server; the caller is sent `{:penstock_server, tag, {:ok, port} | {:error, error}}`, and
+/// `{:penstock_server, tag, :stopped}` when it has ended.
+#[rustler::nif]
+fn server_start<'a>(
+    env: Env<'a>,
+    port: u16,
+    data_dir: Option<String>,
+    tag: Reference<'a>,
+) -> NifResult<Term<'a>> {
+    let runtime = match runtime::handle() {
+        Ok(runtime) => runtime,
+        Err(kind) => {
+            let reason = format!("the runtime of the Rust core cannot be started: {kind}");
+            let error = (atoms::internal(), reason, false, map_new(env));
+            return Ok((atoms::error(), error).encode(env));
+        }
+    };
+    let (stop, stopping) = watch::channel(false);
+    let resource = ResourceArc::new(ServerResource { stop });
+    let owner = env.pid();
+    if resource.monitor(Some(env), &owner).is_none() {
+        resource.stop.send_replace(true);
+    }
+    let messages = Messages::new(owner, tag);
+    runtime.spawn(run(Held { port, data_dir: data_dir.map(PathBuf::from) }, stopping, messages));
+    Ok((atoms::ok(), resource).encode(env))
+}
+
+/// Tells a server to end.
+#[rustler::nif]
+fn server_stop(resource: ResourceArc<ServerResource>) -> Atom {
+    resource.stop.send_replace(true);
+    atoms::ok()
+}
+
+async fn run(wanted: Held, mut stopping: watch::Receiver<bool>, messages: Messages) {
+    match start(&wanted).await {
+        Ok(server) => {
+            let held = Held { port: server.local_addr().port(), ..wanted };
+            lock().push(held.clone());
+            messages.send(|env| (atoms::ok(), held.port).encode(env));
+            // That nobody is left to say so means the same as being told to stop.
+            drop(stopping.wait_for(|stop| *stop).await);
+            server.shutdown().await;
+            let mut held_now = lock();
+            if let Some(index) = held_now.iter().position(|other| *other == held) {
+                held_now.swap_remove(index);
+            }
+        }
+        Err(error) => messages.send(|env| (atoms::error(), describe(env, &error, &wanted)).encode(env)),
+    }
+    messages.send(|env| atoms::stopped().encode(env));
+}
+
+/// A supervisor may restart a server before the one that died has let go of what it held.
+async fn start(wanted: &Held) -> Result<Server, StartError> {
+    let deadline = Instant::now() + SUCCESSION;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, wanted.port));
+    loop {
+        let storage = wanted.data_dir.clone().map_or(Storage::Memory, Storage::Disk);
+        match Server::start(Options { address, storage }).await {
+            Err(StartError::PortInUse { .. } | StartError::DataInUse { .. })
+                if Instant::now() < deadline && held_here(wanted) => {}
+            started => return started,
+        }
+        sleep(RETRY).await;
+    }
+}
+
+fn held_here(wanted: &Held) -> bool {
+    lock()
+        .iter()
+        .any(|held| held.port == wanted.port || wanted.data_dir.is_some() && held.data_dir == wanted.data_dir)
+}
+
+fn lock() -> std::sync::MutexGuard<'static, Vec<Held>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn describe<'a>(env: Env<'a>, error: &StartError, wanted: &Held) -> Term<'a> {
+    let (reason, detail) = match error {
+        StartError::PortInUse { .. } => (atoms::address_in_use(), atoms::port()),
+        StartError::Address { .. } => (atoms::invalid_argument(), atoms::port()),
+        StartError::DataInUse { .. } => (atoms::data_dir_in_use(), atoms::data_dir()),
+        StartError::DataUnusable { .. } => (atoms::data_dir_unusable(), atoms::data_dir()),
+        StartError::DataCorrupted { .. } => (atoms::corrupted_data(), atoms::data_dir()),
+    };
+    let value = match &wanted.data_dir {
+        Some(folder) if detail == atoms::data_dir() => folder.to_string_lossy().encode(env),
+        _ => wanted.port.encode(env),
+    };
+    let details = map_new(env).map_put(detail, value).unwrap_or_else(|_| map_new(env));
+    (reason, error.to_string(), false, details).encode(env)
+}
+
+/// The way back to the owner.
+struct Messages {
+    owner: LocalPid,
+    env: OwnedEnv,
+    tag: rustler::env::SavedTerm,
+}
+
+impl Messages {
+    fn new(owner: LocalPid, tag: Reference<'_>) -> Self {
+        let env = OwnedEnv::new();
+        let tag = env.save(tag);
+        Self { owner, env, tag }
+    }
+
+    fn send(&self, body: impl for<'a> FnOnce(Env<'a>) -> Term<'a>) {
+        // An owner that is gone needs no message.
+        let _ = OwnedEnv::new().send_and_clear(&self.owner, |env| {
+            let tag = self.env.run(|from| self.tag.load(from).in_env(env));
+            (atoms::penstock_server(), tag, body(env)).encode(env)
+        });
+    }
+}

@@ -1,0 +1,134 @@
+defmodule Penstock.EventStore.ServerTest do
+  use ExUnit.Case, async: true
+
+  alias Penstock.Error
+  alias Penstock.EventStore.Server
+
+  defp start!(options \\ []), do: start_supervised!({Server, [port: 0] ++ options}, id: make_ref())
+
+  defp connect(port), do: :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false])
+
+  # A whole answer over HTTP/1.1 shows that the server serves, not only listens.
+  defp health(port) do
+    {:ok, socket} = connect(port)
+    :ok = :gen_tcp.send(socket, "GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    {:ok, "HTTP/1.1 " <> <<status::binary-size(3)>> <> _} = :gen_tcp.recv(socket, 0, 5_000)
+    status
+  end
+
+  defp temporary_dir do
+    path = Path.join(System.tmp_dir!(), "penstock-#{System.unique_integer([:positive])}-#{System.pid()}")
+    on_exit(fn -> File.rm_rf!(path) end)
+    path
+  end
+
+  # Started outside a supervisor, a failure to start also exits the one who starts it.
+  defp start_error(options) do
+    Process.flag(:trap_exit, true)
+    assert {:error, %Error{} = error} = Server.start_link(options)
+    error
+  end
+
+  test "a supervised server answers on a free port once it is started" do
+    server = start!()
+    assert Server.port(server) in 1..65_535
+    assert health(Server.port(server)) == "204"
+  end
+
+  test "the connection string is that of the port" do
+    server = start!()
+    assert Server.connection_string(server) == "esdb://127.0.0.1:#{Server.port(server)}?tls=false"
+  end
+
+  test "it goes by its name" do
+    start!(name: __MODULE__.Named)
+    assert Server.port(__MODULE__.Named) > 0
+  end
+
+  test "two servers run beside each other" do
+    assert Server.port(start!()) != Server.port(start!())
+  end
+
+  test "a server that is stopped has given back its port" do
+    {:ok, server} = Server.start_link(port: 0)
+    port = Server.port(server)
+    assert :ok = Server.stop(server)
+    assert {:error, :econnrefused} = connect(port)
+    assert {:ok, again} = Server.start_link(port: port)
+    assert Server.port(again) == port
+    Server.stop(again)
+  end
+
+  test "a server whose process is killed ends, and its supervisor starts it on the same port and data again" do
+    {:ok, former} = Server.start_link(port: 0)
+    free = Server.port(former)
+    Server.stop(former)
+    options = [port: free, data_dir: temporary_dir(), name: __MODULE__.Killed]
+    {:ok, supervisor} = Supervisor.start_link([{Server, options}], strategy: :one_for_one)
+    killed = Process.whereis(__MODULE__.Killed)
+    monitor = Process.monitor(killed)
+    Process.exit(killed, :kill)
+    assert_receive {:DOWN, ^monitor, :process, ^killed, :killed}
+    # a synchronous call: the supervisor has dealt with the death before it answers
+    assert [{Server, restarted, :worker, _}] = Supervisor.which_children(supervisor)
+    assert restarted != killed
+    assert health(free) == "204"
+    Supervisor.stop(supervisor)
+  end
+
+  test "a port in use is an error that names it" do
+    {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+    {:ok, port} = :inet.port(socket)
+    error = start_error(port: port)
+    assert %Error{reason: :address_in_use, details: %{port: ^port}} = error
+    assert error.message =~ "port #{port} is in use"
+  end
+
+  test "a data directory that cannot be made is an error that names it" do
+    error = start_error(port: 0, data_dir: "/proc/no/such")
+    assert %Error{reason: :data_dir_unusable, details: %{data_dir: "/proc/no/such"}} = error
+    assert error.message =~ "/proc/no/such"
+  end
+
+  test "a data directory that another server has open is an error that names it" do
+    path = temporary_dir()
+    start!(data_dir: path)
+    error = start_error(port: 0, data_dir: path)
+    assert %Error{reason: :data_dir_in_use, details: %{data_dir: ^path}} = error
+    assert error.message =~ path
+  end
+
+  test "a data directory with other files is an error that names it" do
+    path = temporary_dir()
+    File.mkdir_p!(path)
+    File.write!(Path.join(path, "letter.txt"), "dear reader")
+    error = start_error(port: 0, data_dir: path)
+    assert %Error{reason: :corrupted_data, details: %{data_dir: ^path}} = error
+    assert File.read!(Path.join(path, "letter.txt")) == "dear reader"
+  end
+
+  test "a data directory whose marker was overwritten is an error that names it" do
+    path = temporary_dir()
+    {:ok, server} = Server.start_link(port: 0, data_dir: path)
+    Server.stop(server)
+    File.write!(Path.join(path, "version"), "nonsense")
+    error = start_error(port: 0, data_dir: path)
+    assert %Error{reason: :corrupted_data, details: %{data_dir: ^path}} = error
+  end
+
+  test "options are refused by name" do
+    for {options, option, text} <- [
+          {[port: 70_000], :port, "option :port must be an integer from 0 to 65535, got: 70000"},
+          {[port: "2113"], :port, ~s(got: "2113")},
+          {[data_dir: 7], :data_dir, "option :data_dir must be a path or :memory, got: 7"},
+          {[data: "x"], :data, "unknown option :data"},
+          {%{port: 0}, nil, "must be a keyword list"}
+        ] do
+      assert {:error, %Error{reason: :invalid_argument, message: message, details: details}} =
+               Server.start_link(options)
+
+      assert details == %{option: option}
+      assert message =~ text
+    end
+  end
+end
