@@ -85,7 +85,7 @@ defmodule Mix.Tasks.Compile.PenstockNative do
 
     """
     Penstock's core is built from Rust #{oldest} or newer, and #{found}.
-    Install it with `curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh`, or renew it with `rustup update stable`, and compile again.
+    Install it with `curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh`, or renew it with `rustup update stable && rustup default stable`, and compile again.
     """
   end
 
@@ -98,17 +98,22 @@ defmodule Mix.Tasks.Compile.PenstockNative do
     options = [
       cd: @root,
       stderr_to_stdout: true,
-      env: [{"CARGO_TARGET_DIR", target()}],
+      env: [{"CARGO_TARGET_DIR", target()}, {"CARGO_BUILD_TARGET", nil}],
       into: IO.stream(:stdio, :line)
     ]
 
     case System.cmd(cargo, args, options) do
       {_, 0} ->
-        :ok
+        if File.exists?(built()), do: :ok, else: {:error, elsewhere()}
 
       {_, status} ->
         {:error, "cargo could not build Penstock's core (exit status #{status}); what it said is above"}
     end
+  end
+
+  # A target named in a configuration file of cargo's has a folder of its own.
+  defp elsewhere do
+    "cargo has built Penstock's core, but not #{built()}; does a configuration of cargo's set build.target?"
   end
 
   # In a host project all environments share one folder, beside its other builds.
@@ -123,10 +128,9 @@ defmodule Mix.Tasks.Compile.PenstockNative do
   defp host?, do: Path.expand(Path.dirname(Mix.Project.build_path())) != Path.join(@root, "_build")
 
   defp install do
-    built = Path.join([target(), "release", "lib#{@package}.#{extension()}"])
     File.mkdir_p!(Path.dirname(installed()))
     Mix.Project.build_structure()
-    if same?(built, installed()), do: {:noop, []}, else: replace(built, installed())
+    if same?(built(), installed()), do: {:noop, []}, else: replace(built(), installed())
   end
 
   defp replace(built, installed) do
@@ -135,6 +139,8 @@ defmodule Mix.Tasks.Compile.PenstockNative do
     File.rename!(fresh, installed)
     {:ok, []}
   end
+
+  defp built, do: Path.join([target(), "release", "lib#{@package}.#{extension()}"])
 
   defp installed, do: Path.join(@root, "priv/native/#{@package}.so")
 

@@ -44,6 +44,17 @@ defmodule Penstock.NativeBuildTest do
       assert said =~ "said: rustup could not choose a version of cargo"
     end
 
+    test "whose cargo builds to another place says which file it missed", %{tmp_dir: dir} do
+      machine = bare_machine(dir)
+      executable(dir, "bin/cargo", "echo 'cargo 1.95.0'")
+      {said, status} = mix_compile([{"PENSTOCK_TARGET_DIR", dir} | machine])
+
+      assert status == 1
+
+      assert said =~
+               "but not #{dir}/release/libpenstock_nif.so; does a configuration of cargo's set build.target?"
+    end
+
     test "takes a newer cargo from CARGO_HOME before an old one on the PATH", %{tmp_dir: dir} do
       machine = bare_machine(dir)
       executable(dir, "bin/cargo", "echo 'cargo 1.63.0'")

@@ -138,7 +138,7 @@ rustup_installer() {
 rust_unreachable() {
   give_up "Rust $oldest_rust or newer could not be installed; please install it, with clippy and rustfmt, and run this again:" \
     "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- --profile minimal --component clippy --component rustfmt" \
-    "or renew one that rustup installed: rustup update stable"
+    "or renew one that rustup installed: rustup update stable && rustup default stable"
 }
 
 install_rust_checks() {
