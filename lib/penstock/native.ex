@@ -14,4 +14,16 @@ defmodule Penstock.Native do
 
   def server_start(_port, _data_dir, _tag), do: :erlang.nif_error(:not_loaded)
   def server_stop(_resource), do: :erlang.nif_error(:not_loaded)
+
+  def stage_new(_buffer_size, _keep, _max_demand, _seed), do: :erlang.nif_error(:not_loaded)
+  def stage_subscribe(_outlet, _id), do: :erlang.nif_error(:not_loaded)
+  def stage_cancel(_outlet, _id), do: :erlang.nif_error(:not_loaded)
+  def stage_ask(_outlet, _id, _n), do: :erlang.nif_error(:not_loaded)
+  def stage_claim(_outlet), do: :erlang.nif_error(:not_loaded)
+  def stage_demand(_outlet), do: :erlang.nif_error(:not_loaded)
+  def stage_buffered(_outlet), do: :erlang.nif_error(:not_loaded)
+  def stage_emit(_outlet, _n), do: :erlang.nif_error(:not_loaded)
+  def stage_next(_outlet), do: :erlang.nif_error(:not_loaded)
+  def stage_store(_outlet, _events, _n), do: :erlang.nif_error(:not_loaded)
+  def stage_mark(_outlet), do: :erlang.nif_error(:not_loaded)
 end

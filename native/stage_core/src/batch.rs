@@ -1,14 +1,14 @@
 use std::collections::VecDeque;
 
 /// Events in order, as many as were buffered together.
-pub trait Batch: Sized {
+pub trait Batch {
     /// How many events it holds.
     fn count(&self) -> u64;
 
-    /// Takes the first `n` events out; asked only with `0 < n < count`.
-    fn split_front(&mut self, n: u64) -> Self;
+    /// Drops the first `n` events; asked only with `n <= count`.
+    fn discard_front(&mut self, n: u64);
 
-    /// Drops all events but the first `n`; asked only with `0 < n < count`.
+    /// Drops all events but the first `n`; asked only with `n <= count`.
     fn truncate(&mut self, n: u64);
 }
 
@@ -17,9 +17,9 @@ impl<T> Batch for VecDeque<T> {
         self.len() as u64
     }
 
-    fn split_front(&mut self, n: u64) -> Self {
-        let rest = self.split_off(index(n, self.len()));
-        std::mem::replace(self, rest)
+    fn discard_front(&mut self, n: u64) {
+        let n = index(n, self.len());
+        self.drain(..n);
     }
 
     fn truncate(&mut self, n: u64) {
@@ -34,10 +34,8 @@ impl Batch for u64 {
         *self
     }
 
-    fn split_front(&mut self, n: u64) -> Self {
-        let front = n.min(*self);
-        *self -= front;
-        front
+    fn discard_front(&mut self, n: u64) {
+        *self = self.saturating_sub(n);
     }
 
     fn truncate(&mut self, n: u64) {

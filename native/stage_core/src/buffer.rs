@@ -20,32 +20,32 @@ enum Entry<B, M> {
 
 /// What comes out of a buffer next.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Part<B, M> {
+pub enum Part<E, M> {
     /// Events that were stored together.
-    Events(B),
+    Events(E),
     /// A mark all of whose predecessors are out.
     Mark(M),
 }
 
 /// What storing a batch did to the buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Stored<B, M> {
-    /// Oldest events that had to go, in order.
-    pub evicted: Vec<B>,
+pub struct Stored<M> {
+    /// How many of the oldest events had to go.
+    pub evicted: u64,
     /// How many of the new events, at their end, were not taken.
     pub refused: u64,
     /// Marks that only evicted events stood before.
     pub released: Vec<M>,
 }
 
-impl<B: Batch, M> Stored<B, M> {
+impl<M> Stored<M> {
     fn all() -> Self {
-        Self { evicted: Vec::new(), refused: 0, released: Vec::new() }
+        Self { evicted: 0, refused: 0, released: Vec::new() }
     }
 
     /// How many events were discarded.
     pub fn excess(&self) -> u64 {
-        self.refused + self.evicted.iter().map(Batch::count).sum::<u64>()
+        self.refused + self.evicted
     }
 }
 
@@ -84,7 +84,7 @@ impl<B: Batch, M> Buffer<B, M> {
     }
 
     /// Appends events.
-    pub fn store(&mut self, mut batch: B) -> Stored<B, M> {
+    pub fn store(&mut self, mut batch: B) -> Stored<M> {
         let count = batch.count();
         let room = self.room();
         let mut stored = Stored::all();
@@ -105,7 +105,7 @@ impl<B: Batch, M> Buffer<B, M> {
 
     /// Lets `grow` append events, at most [`room`](Self::room) of them, to the last batch; `None` when
     /// the last entry is no batch.
-    pub fn extend_last(&mut self, grow: impl FnOnce(&mut B)) -> Option<Stored<B, M>> {
+    pub fn extend_last(&mut self, grow: impl FnOnce(&mut B)) -> Option<Stored<M>> {
         let Some(Entry::Events(last)) = self.entries.back_mut() else { return None };
         let before = last.count();
         grow(last);
@@ -140,38 +140,40 @@ impl<B: Batch, M> Buffer<B, M> {
         None
     }
 
-    /// Takes the next part out: a mark, or at most `most` events of the first batch.
-    pub fn pop(&mut self, most: u64) -> Option<Part<B, M>> {
-        match self.entries.pop_front()? {
-            Entry::Mark(mark) => Some(Part::Mark(mark)),
-            Entry::Events(batch) if batch.count() <= most => {
-                self.count -= batch.count();
-                Some(Part::Events(batch))
-            }
-            Entry::Events(mut batch) => {
-                let front = (most > 0).then(|| batch.split_front(most));
-                self.entries.push_front(Entry::Events(batch));
-                let front = front?;
-                self.count -= front.count();
-                Some(Part::Events(front))
-            }
+    /// Takes the next part out: a mark, or at most `most` events of the first batch. `take` is given that
+    /// batch and the number of events that it must remove from its front.
+    pub fn pop<E>(&mut self, most: u64, take: impl FnOnce(&mut B, u64) -> E) -> Option<Part<E, M>> {
+        let Entry::Events(batch) = self.entries.front_mut()? else {
+            let Entry::Mark(mark) = self.entries.pop_front()? else { return None };
+            return Some(Part::Mark(mark));
+        };
+        let count = batch.count();
+        let n = count.min(most);
+        if n == 0 {
+            return None;
         }
+        let events = take(batch, n);
+        self.count -= n;
+        if n == count {
+            self.entries.pop_front();
+        }
+        Some(Part::Events(events))
     }
 
-    fn evict(&mut self, stored: &mut Stored<B, M>) {
+    fn evict(&mut self, stored: &mut Stored<M>) {
         let Some(limit) = self.limit else { return };
         if self.count <= limit {
             return;
         }
-        while self.count > limit {
-            match self.pop(self.count - limit) {
-                Some(Part::Events(batch)) => stored.evicted.push(batch),
-                Some(Part::Mark(mark)) => stored.released.push(mark),
-                None => return,
+        // With nothing left to evict the front may still be marks that waited for what is gone.
+        while let Some(part) = self.pop(self.count.saturating_sub(limit), |batch, n| {
+            batch.discard_front(n);
+            n
+        }) {
+            match part {
+                Part::Events(n) => stored.evicted += n,
+                Part::Mark(mark) => stored.released.push(mark),
             }
-        }
-        while let Some(Part::Mark(mark)) = self.pop(0) {
-            stored.released.push(mark);
         }
     }
 }

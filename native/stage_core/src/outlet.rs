@@ -2,9 +2,9 @@ use crate::{AlreadySubscribed, Batch, Buffer, Deals, DemandDispatcher, Part, Sto
 
 /// What leaves a producer next.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Delivery<K, B, M> {
+pub enum Delivery<K, E, M> {
     /// Events for one subscriber.
-    Events(K, B),
+    Events(K, E),
     /// A mark whose turn has come.
     Mark(M),
 }
@@ -46,16 +46,17 @@ impl<K: Clone + Eq, B: Batch, M> Outlet<K, B, M> {
         self.dispatcher.claim()
     }
 
-    /// What comes from the buffer next, at most `most` events of it, to whom.
-    pub fn next(&mut self, most: u64) -> Option<Delivery<K, B, M>> {
+    /// What comes from the buffer next, at most `most` events of it, to whom; `take` removes them from
+    /// their batch as in [`Buffer::pop`].
+    pub fn next<E>(&mut self, most: u64, take: impl FnOnce(&mut B, u64) -> E) -> Option<Delivery<K, E, M>> {
         let Some(first) = self.buffer.first() else {
-            return match self.buffer.pop(0)? {
+            return match self.buffer.pop(0, take)? {
                 Part::Mark(mark) => Some(Delivery::Mark(mark)),
                 Part::Events(_) => None,
             };
         };
         let (key, n) = self.dispatcher.deal_one(first.count().min(most))?;
-        match self.buffer.pop(n)? {
+        match self.buffer.pop(n, take)? {
             Part::Events(events) => Some(Delivery::Events(key, events)),
             Part::Mark(mark) => Some(Delivery::Mark(mark)),
         }
@@ -70,7 +71,7 @@ impl<K: Clone + Eq, B: Batch, M> Outlet<K, B, M> {
     }
 
     /// Stores events that nobody waits for.
-    pub fn store(&mut self, batch: B) -> Stored<B, M> {
+    pub fn store(&mut self, batch: B) -> Stored<M> {
         self.buffer.store(batch)
     }
 

@@ -59,7 +59,9 @@ impl Producer {
     }
 
     fn drain(&mut self) {
-        while let Some(delivery) = self.outlet.next(7) {
+        while let Some(delivery) =
+            self.outlet.next(7, |batch, n| batch.drain(..n as usize).collect::<Vec<_>>())
+        {
             match delivery {
                 Delivery::Events(to, events) => self.deliver(to, &mut events.into_iter()),
                 Delivery::Mark(mark) => self.sent.push(mark),
@@ -127,6 +129,10 @@ proptest! {
 fn what_a_dead_consumer_asked_for_is_buffered_and_the_next_ask_is_served_from_there_first() {
     let mut outlet: Outlet<&str, u64, ()> =
         Outlet::new(DemandDispatcher::default(), Buffer::new(None, Keep::Last));
+    let take = |batch: &mut u64, n| {
+        *batch -= n;
+        n
+    };
     outlet.subscribe("dead").unwrap();
     outlet.credit(&"dead", 10).unwrap();
     assert_eq!(outlet.claim(), 10);
@@ -135,7 +141,7 @@ fn what_a_dead_consumer_asked_for_is_buffered_and_the_next_ask_is_served_from_th
     outlet.store(4);
     outlet.subscribe("new").unwrap();
     outlet.credit(&"new", 5).unwrap();
-    assert_eq!(outlet.next(100), Some(Delivery::Events("new", 4)));
-    assert_eq!(outlet.next(100), None);
+    assert_eq!(outlet.next(100, take), Some(Delivery::Events("new", 4)));
+    assert_eq!(outlet.next(100, take), None);
     assert_eq!(outlet.claim(), 0, "the source still owes 6");
 }

@@ -1,0 +1,73 @@
+defmodule Penstock.Stage.Options do
+  @moduledoc false
+  # Takes options out of a keyword list one by one, each with its check. A complaint names the option,
+  # what it takes and what it got; its wording is what users of GenStage know.
+
+  # Counts cross into the native core, which counts to 2^64; half of a half leaves room to add.
+  @most 4_611_686_018_427_387_903
+
+  @type checked(value) :: {:ok, value, keyword} | {:error, message :: String.t()}
+
+  @doc "The largest number that a count may be."
+  @spec most() :: pos_integer
+  def most, do: @most
+
+  @doc "An integer within a range."
+  @spec integer(keyword, atom, term, Range.t()) :: checked(integer)
+  def integer(options, key, default, min..max) do
+    {value, options} = Keyword.pop(options, key, default)
+
+    cond do
+      not is_integer(value) -> expected(key, "an integer", value)
+      value < min -> expected(key, "equal to or greater than #{min}", value)
+      value > max -> expected(key, "equal to or less than #{max}", value)
+      true -> {:ok, value, options}
+    end
+  end
+
+  @doc "A count, or `:infinity`."
+  @spec limit(keyword, atom, non_neg_integer | :infinity) :: checked(non_neg_integer | :infinity)
+  def limit(options, key, default) do
+    case Keyword.pop(options, key, default) do
+      {:infinity, options} -> {:ok, :infinity, options}
+      _ -> integer(options, key, default, 0..@most)
+    end
+  end
+
+  @doc "One of some values."
+  @spec one_of(keyword, atom, value, [value]) :: checked(value) when value: term
+  def one_of(options, key, default, values) do
+    {value, options} = Keyword.pop(options, key, default)
+    if value in values, do: {:ok, value, options}, else: expected(key, "one of #{inspect(values)}", value)
+  end
+
+  @doc "A list."
+  @spec list(keyword, atom, list) :: checked(list)
+  def list(options, key, default) do
+    {value, options} = Keyword.pop(options, key, default)
+    if is_list(value), do: {:ok, value, options}, else: expected(key, "a list", value)
+  end
+
+  @doc "Nothing that nobody has taken."
+  @spec none_left(keyword) :: :ok | {:error, message :: String.t()}
+  def none_left([]), do: :ok
+  def none_left(options), do: {:error, "unknown options #{inspect(options)}"}
+
+  @doc "What a subscription takes; the rest of its options is the producer's business."
+  @spec subscription(term) ::
+          {:ok, cancel :: atom, min :: non_neg_integer, max :: pos_integer} | {:error, String.t()}
+  def subscription(options) do
+    if Keyword.keyword?(options) do
+      with {:ok, max, _} <- integer(options, :max_demand, 1000, 1..@most),
+           {:ok, min, _} <- integer(options, :min_demand, div(max, 2), 0..(max - 1)),
+           {:ok, cancel, _} <- one_of(options, :cancel, :permanent, [:temporary, :transient, :permanent]) do
+        {:ok, cancel, min, max}
+      end
+    else
+      {:error, "expected subscription options to be a keyword list, got: #{inspect(options)}"}
+    end
+  end
+
+  defp expected(key, what, value),
+    do: {:error, "expected #{inspect(key)} to be #{what}, got: #{inspect(value)}"}
+end

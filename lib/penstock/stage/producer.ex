@@ -1,0 +1,177 @@
+defmodule Penstock.Stage.Producer do
+  @moduledoc false
+  # What a stage does as a producer: answers its subscribers, asks its module for events, sends them out.
+
+  require Logger
+
+  alias Penstock.Stage.{Options, Outlet, State, Subscribers}
+
+  @most Options.most()
+
+  # Takes what a callback returned; its events go out.
+  @spec noreply(term, State.t()) :: State.step()
+  def noreply({:noreply, [], state}, stage), do: {:noreply, %{stage | state: state}}
+
+  def noreply({:noreply, events, state}, stage) when is_list(events),
+    do: {:noreply, emit(events, %{stage | state: state})}
+
+  def noreply({:noreply, events, state, :hibernate}, stage) when is_list(events),
+    do: {:noreply, emit(events, %{stage | state: state}), :hibernate}
+
+  def noreply({:stop, reason, state}, stage), do: {:stop, reason, %{stage | state: state}}
+  def noreply(other, stage), do: {:stop, {:bad_return_value, other}, stage}
+
+  @spec emit([term], State.t()) :: State.t()
+  def emit([], stage), do: stage
+
+  def emit(events, %State{type: :consumer} = stage) do
+    Logger.error(
+      "Penstock consumer #{Subscribers.name()} cannot dispatch events (an empty list must be returned): " <>
+        inspect(events)
+    )
+
+    stage
+  end
+
+  def emit(events, %State{mode: held} = stage) when is_list(held),
+    do: %{stage | mode: [{:events, events} | held]}
+
+  def emit(events, %State{outlet: outlet} = stage) do
+    case Outlet.emit(outlet, events) do
+      {0, outlet} -> %{stage | outlet: outlet}
+      {discarded, outlet} -> report(discarded, %{stage | outlet: outlet})
+    end
+  end
+
+  defp report(discarded, %State{mod: mod, state: state} = stage) do
+    if not function_exported?(mod, :format_discarded, 2) or mod.format_discarded(discarded, state) do
+      Logger.warning("Penstock producer #{Subscribers.name()} has discarded #{discarded} events from buffer")
+    end
+
+    stage
+  end
+
+  @spec subscribe(Subscribers.from(), nil | {tag :: term, reason :: term}, keyword, State.t()) ::
+          State.step()
+  def subscribe(from, {tag, reason}, options, stage) do
+    with {:noreply, stage} <- cancel(tag, :cancel, reason, stage), do: subscribe(from, nil, options, stage)
+  end
+
+  def subscribe(from, nil, options, %State{outlet: outlet} = stage) do
+    case Subscribers.add(outlet.subscribers, from) do
+      :duplicate ->
+        {:noreply, stage}
+
+      {:ok, id, subscribers} ->
+        stage = %{stage | outlet: %{outlet | subscribers: subscribers}}
+        stage |> handle_subscribe(options, from) |> admit(id, stage)
+    end
+  end
+
+  defp handle_subscribe(%State{mod: mod, state: state}, options, from) do
+    if function_exported?(mod, :handle_subscribe, 4) do
+      mod.handle_subscribe(:consumer, options, from, state)
+    else
+      {:automatic, state}
+    end
+  end
+
+  defp admit({:automatic, state}, id, stage),
+    do: {:noreply, %{stage | state: state, outlet: Outlet.open(stage.outlet, id)}}
+
+  defp admit({:stop, reason, state}, _id, stage), do: {:stop, reason, %{stage | state: state}}
+  defp admit(other, _id, stage), do: {:stop, {:bad_return_value, other}, stage}
+
+  @spec ask(Subscribers.from(), integer, State.t()) :: State.step()
+  def ask(from, n, %State{outlet: outlet} = stage) when n > 0 do
+    case Subscribers.fetch(outlet.subscribers, from) do
+      {:ok, id} ->
+        {upstream, outlet} = Outlet.ask(outlet, id, min(n, @most))
+        forward(upstream, %{stage | outlet: outlet})
+
+      :unknown ->
+        {:noreply, stage}
+    end
+  end
+
+  def ask(from, n, stage) do
+    Logger.error(
+      "Penstock producer #{Subscribers.name()} ignores an ask for #{n} events from: #{inspect(from)}, " <>
+        "expected a positive integer"
+    )
+
+    {:noreply, stage}
+  end
+
+  # A producer_consumer asks its own producers as it handles events, not as it is asked.
+  defp forward(0, stage), do: {:noreply, stage}
+  defp forward(_n, %State{type: :producer_consumer} = stage), do: {:noreply, stage}
+
+  defp forward(n, %State{mode: :forward, mod: mod, state: state} = stage),
+    do: noreply(mod.handle_demand(n, state), stage)
+
+  defp forward(n, %State{mode: held} = stage), do: {:noreply, %{stage | mode: [{:demand, n} | held]}}
+
+  @spec cancel(tag :: term, :cancel | :down, reason :: term, State.t()) :: State.step()
+  def cancel(tag, kind, reason, %State{outlet: outlet} = stage) do
+    case Subscribers.remove(outlet.subscribers, tag, reason) do
+      :unknown ->
+        {:noreply, stage}
+
+      {:ok, id, from, subscribers} ->
+        # Before the callback: what it emits is for those who stay.
+        stage = %{stage | outlet: Outlet.close(%{outlet | subscribers: subscribers}, id)}
+        handle_cancel({kind, reason}, from, stage)
+    end
+  end
+
+  @spec handle_cancel({:cancel | :down, term}, from :: {term, term}, State.t()) :: State.step()
+  def handle_cancel(kind_reason, from, %State{mod: mod, state: state} = stage) do
+    if function_exported?(mod, :handle_cancel, 3) do
+      noreply(mod.handle_cancel(kind_reason, from, state), stage)
+    else
+      {:noreply, stage}
+    end
+  end
+
+  # Has a message sent to the stage itself, behind the events that it holds.
+  @spec info(term, State.t()) :: State.t()
+  def info(message, %State{mode: [_ | _] = held} = stage) do
+    if Enum.any?(held, &match?({:events, _}, &1)) do
+      %{stage | mode: [{:info, message} | held]}
+    else
+      %{stage | outlet: Outlet.info(stage.outlet, message)}
+    end
+  end
+
+  def info(message, %State{outlet: outlet} = stage), do: %{stage | outlet: Outlet.info(outlet, message)}
+
+  @spec set_mode(:forward | :accumulate, State.t()) :: State.step()
+  def set_mode(:forward, %State{type: :producer_consumer} = stage), do: {:noreply, stage}
+
+  def set_mode(_mode, %State{type: type} = stage) when type != :producer do
+    Logger.error(
+      "Demand mode can only be set for producers, Penstock stage #{Subscribers.name()} is a #{type}"
+    )
+
+    {:noreply, stage}
+  end
+
+  def set_mode(:accumulate, %State{mode: :forward} = stage), do: {:noreply, %{stage | mode: []}}
+  def set_mode(:accumulate, stage), do: {:noreply, stage}
+  def set_mode(:forward, %State{mode: :forward} = stage), do: {:noreply, stage}
+
+  def set_mode(:forward, %State{mode: held} = stage),
+    do: held |> :lists.reverse() |> replay({:noreply, %{stage | mode: :forward}})
+
+  defp replay([], step), do: step
+  defp replay(_held, {:stop, _reason, _stage} = stop), do: stop
+  defp replay(held, {:noreply, stage, :hibernate}), do: replay(held, {:noreply, stage})
+  defp replay([{:demand, n} | held], {:noreply, stage}), do: replay(held, forward(n, stage))
+
+  defp replay([{:events, events} | held], {:noreply, stage}),
+    do: replay(held, {:noreply, emit(events, stage)})
+
+  defp replay([{:info, message} | held], {:noreply, stage}),
+    do: replay(held, {:noreply, info(message, stage)})
+end

@@ -1,0 +1,241 @@
+defmodule Penstock.Stage.Server do
+  @moduledoc false
+  # The process of a stage: a gen_server that sorts messages to the producer's and the consumer's side and
+  # everything else to the stage's own module.
+
+  @behaviour :gen_server
+
+  require Logger
+
+  alias Penstock.Dispatcher
+  alias Penstock.Stage.{Consumer, Options, Outlet, Producer, State, Subscribers}
+
+  @impl :gen_server
+  def init({mod, arg}) do
+    case mod.init(arg) do
+      {type, state} when type in [:producer, :producer_consumer, :consumer] ->
+        init(type, mod, state, [])
+
+      {type, state, options} when type in [:producer, :producer_consumer, :consumer] and is_list(options) ->
+        init(type, mod, state, options)
+
+      {:stop, _reason} = stop ->
+        stop
+
+      :ignore ->
+        :ignore
+
+      other ->
+        {:stop, {:bad_return_value, other}}
+    end
+  end
+
+  defp init(type, mod, state, options) do
+    stage = %State{mod: mod, state: state, type: type}
+
+    with :ok <- keywords(options),
+         {:ok, stage, options} <- init_outlet(stage, options),
+         {:ok, stage, options} <- init_mode(stage, options),
+         {:ok, producers, options} <- init_producers(type, options),
+         :ok <- Options.none_left(options) do
+      Consumer.subscribe_all(producers, stage)
+    else
+      {:error, message} -> {:stop, {:bad_opts, message}}
+    end
+  end
+
+  defp keywords(options) do
+    if Keyword.keyword?(options),
+      do: :ok,
+      else: {:error, "expected options to be a keyword list, got: #{inspect(options)}"}
+  end
+
+  defp init_outlet(%State{type: :consumer} = stage, options), do: {:ok, stage, options}
+
+  defp init_outlet(%State{type: type} = stage, options) do
+    {dispatcher, options} = Keyword.pop(options, :dispatcher, Penstock.DemandDispatcher)
+    default_size = if type == :producer, do: 10_000, else: :infinity
+
+    with {:ok, config} <- Dispatcher.configure(dispatcher),
+         {:ok, size, options} <- Options.limit(options, :buffer_size, default_size),
+         {:ok, keep, options} <- Options.one_of(options, :buffer_keep, :last, [:first, :last]) do
+      backlog = if type == :producer_consumer, do: :queue.new()
+      {:ok, %{stage | outlet: Outlet.new(config, size, keep), backlog: backlog}, options}
+    end
+  end
+
+  defp init_mode(%State{type: :producer} = stage, options) do
+    with {:ok, mode, options} <- Options.one_of(options, :demand, :forward, [:accumulate, :forward]) do
+      {:ok, %{stage | mode: if(mode == :accumulate, do: [], else: :forward)}, options}
+    end
+  end
+
+  defp init_mode(stage, options), do: {:ok, stage, options}
+
+  defp init_producers(:producer, options), do: {:ok, [], options}
+  defp init_producers(_type, options), do: Options.list(options, :subscribe_to, [])
+
+  @impl :gen_server
+  def handle_call({:"$info", message}, _from, stage), do: {:reply, :ok, info(message, stage)}
+  def handle_call(:"$demand", _from, %State{mode: :forward} = stage), do: {:reply, :forward, stage}
+  def handle_call(:"$demand", _from, stage), do: {:reply, :accumulate, stage}
+
+  def handle_call({:"$subscribe", current, to, options}, _from, stage),
+    do: Consumer.subscribe(current, to, options, stage)
+
+  def handle_call(:"$estimate_buffered_count", _from, %State{type: :consumer} = stage) do
+    Logger.error(
+      "Buffered count can only be requested for producers, Penstock stage #{Subscribers.name()} is a consumer"
+    )
+
+    {:reply, 0, stage}
+  end
+
+  def handle_call(:"$estimate_buffered_count", _from, stage),
+    do: {:reply, Outlet.buffered(stage.outlet), stage}
+
+  def handle_call(message, from, %State{mod: mod, state: state} = stage) do
+    case mod.handle_call(message, from, state) do
+      {:reply, reply, events, state} when is_list(events) ->
+        {:reply, reply, Producer.emit(events, %{stage | state: state})}
+
+      {:reply, reply, events, state, :hibernate} when is_list(events) ->
+        {:reply, reply, Producer.emit(events, %{stage | state: state}), :hibernate}
+
+      {:stop, reason, reply, state} ->
+        {:stop, reason, reply, %{stage | state: state}}
+
+      other ->
+        Producer.noreply(other, stage)
+    end
+  end
+
+  @impl :gen_server
+  def handle_cast({:"$info", message}, stage), do: {:noreply, info(message, stage)}
+  def handle_cast({:"$demand", mode}, stage), do: Producer.set_mode(mode, stage)
+
+  def handle_cast({:"$subscribe", current, to, options}, stage) do
+    case Consumer.subscribe(current, to, options, stage) do
+      {:reply, _reply, stage} -> {:noreply, stage}
+      {:stop, reason, _reply, stage} -> {:stop, reason, stage}
+      stop -> stop
+    end
+  end
+
+  def handle_cast(message, %State{mod: mod, state: state} = stage),
+    do: Producer.noreply(mod.handle_cast(message, state), stage)
+
+  defp info(message, %State{type: :consumer} = stage) do
+    send(self(), message)
+    stage
+  end
+
+  defp info(message, %State{type: :producer} = stage), do: Producer.info(message, stage)
+  defp info(message, %State{type: :producer_consumer} = stage), do: Consumer.info(message, stage)
+
+  @impl :gen_server
+  def handle_info({:"$gen_consumer", {pid, _tag} = from, events}, %State{type: type} = stage)
+      when is_pid(pid) and is_list(events) and type != :producer,
+      do: Consumer.receive_events(from, events, stage)
+
+  def handle_info({:"$gen_consumer", {_pid, tag}, {:cancel, reason}}, %State{type: type} = stage)
+      when type != :producer,
+      do: Consumer.cancelled(tag, :cancel, reason, stage)
+
+  def handle_info({:"$gen_consumer", _from, _content} = message, %State{type: :producer} = stage),
+    do: misdirected(message, stage)
+
+  def handle_info({:"$gen_producer", _from, _content} = message, %State{type: :consumer} = stage),
+    do: misdirected(message, stage)
+
+  def handle_info({:"$gen_producer", {pid, _tag} = from, {:ask, n}}, stage)
+      when is_pid(pid) and is_integer(n) do
+    case Producer.ask(from, n, stage) do
+      {:noreply, %State{type: :producer_consumer} = stage} -> Consumer.pump(stage)
+      step -> step
+    end
+  end
+
+  def handle_info({:"$gen_producer", {pid, _tag} = from, {:subscribe, current, options}}, stage)
+      when is_pid(pid) and (current == nil or tuple_size(current) == 2),
+      do: Producer.subscribe(from, current, options, stage)
+
+  def handle_info({:"$gen_producer", {_pid, tag}, {:cancel, reason}}, stage),
+    do: Producer.cancel(tag, :cancel, reason, stage)
+
+  def handle_info({:DOWN, monitor, _, _, reason} = message, %State{sources: sources, outlet: outlet} = stage) do
+    with false <- is_map_key(sources, monitor),
+         :error <- subscriber(outlet, monitor) do
+      deliver(message, stage)
+    else
+      true -> Consumer.cancelled(monitor, :down, reason, stage)
+      {:ok, tag} -> Producer.cancel(tag, :down, reason, stage)
+    end
+  end
+
+  def handle_info(message, stage), do: deliver(message, stage)
+
+  defp subscriber(nil, _monitor), do: :error
+  defp subscriber(outlet, monitor), do: Subscribers.monitored(outlet.subscribers, monitor)
+
+  defp misdirected(message, %State{type: type} = stage) do
+    Logger.error(
+      "Penstock #{type} #{Subscribers.name()} received #{elem(message, 0)} message: #{inspect(message)}"
+    )
+
+    {:noreply, stage}
+  end
+
+  defp deliver(message, %State{mod: mod, state: state} = stage) do
+    if function_exported?(mod, :handle_info, 2) do
+      Producer.noreply(mod.handle_info(message, state), stage)
+    else
+      Logger.warning("Undefined handle_info in #{inspect(mod)}, unhandled message: #{inspect(message)}")
+      {:noreply, stage}
+    end
+  end
+
+  @impl :gen_server
+  def terminate(reason, %State{mod: mod, state: state}) do
+    if function_exported?(mod, :terminate, 2), do: mod.terminate(reason, state), else: :ok
+  end
+
+  @impl :gen_server
+  def code_change(old, %State{mod: mod, state: state} = stage, extra) do
+    if function_exported?(mod, :code_change, 3) do
+      with {:ok, state} <- mod.code_change(old, state, extra), do: {:ok, %{stage | state: state}}
+    else
+      {:ok, stage}
+    end
+  end
+
+  @impl :gen_server
+  def format_status(why, [dictionary, %State{mod: mod, state: state} = stage]) do
+    if function_exported?(mod, :format_status, 2) do
+      try do
+        mod.format_status(why, [dictionary, state])
+      catch
+        _kind, _reason -> status(why, stage)
+      end
+    else
+      status(why, stage)
+    end
+  end
+
+  defp status(:terminate, %State{state: state}), do: state
+  defp status(:normal, %State{state: state} = stage), do: [data: [{~c"State", state} | describe(stage)]]
+
+  defp describe(%State{type: type, sources: sources, outlet: outlet}) do
+    producers = for {_tag, {producer, _cancel, _flow}} <- sources, do: producer
+
+    [{~c"Stage", type}] ++
+      if(type == :producer, do: [], else: [{~c"Producers", producers}]) ++
+      if(type == :consumer,
+        do: [],
+        else: [
+          {~c"Consumers", Subscribers.pids(outlet.subscribers)},
+          {~c"Buffer size", Outlet.buffered(outlet)}
+        ]
+      )
+  end
+end

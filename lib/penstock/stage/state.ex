@@ -1,0 +1,31 @@
+defmodule Penstock.Stage.State do
+  @moduledoc false
+  # What a stage process knows of itself.
+
+  alias Penstock.Stage.{Outlet, Source}
+
+  @enforce_keys [:mod, :state, :type]
+  defstruct [:mod, :state, :type, :outlet, :backlog, mode: :forward, sources: %{}]
+
+  @typedoc "Held back while a producer accumulates, newest first."
+  @type held :: {:demand, pos_integer} | {:events, [term, ...]} | {:info, term}
+
+  @typedoc "Waits in a producer_consumer until its own consumers ask."
+  @type waiting ::
+          {:events, [term], from :: {term, tag :: term}}
+          | {:info, term}
+          | {:cancel, Source.cancel(), {:cancel | :down, term}, from :: {term, tag :: term}}
+
+  @type t :: %__MODULE__{
+          mod: module,
+          state: term,
+          type: :producer | :producer_consumer | :consumer,
+          outlet: Outlet.t() | nil,
+          backlog: :queue.queue(waiting) | nil,
+          mode: :forward | [held],
+          sources: %{(tag :: reference) => Source.t()}
+        }
+
+  @typedoc "How a step of a stage ends, as gen_server takes it."
+  @type step :: {:noreply, t} | {:noreply, t, :hibernate} | {:stop, reason :: term, t}
+end

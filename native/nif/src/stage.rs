@@ -1,0 +1,234 @@
+//! The outgoing side of a producer of terms: its dispatcher and its buffer, counted in Rust.
+//!
+//! Subscribers are known by a number; the process that owns the outlet maps it to a pid and a tag, and
+//! does the sending, since a list that fits one subscriber's demand goes out as the list it already is.
+
+mod meter;
+mod term_batch;
+
+use std::sync::{Mutex, MutexGuard};
+
+use rustler::{Encoder, Env, Error, NifResult, Resource, ResourceArc, Term};
+use stage_core::{Buffer, Delivery, DemandDispatcher, DemandOptions, Keep, Outlet, Stored};
+
+use meter::Meter;
+use term_batch::{CHUNK, EnvBatch, TermBatch};
+
+mod atoms {
+    rustler::atoms! { nil, infinity, first, last, mark, heap, native, buffered, exceeded }
+}
+
+/// Buffered events stay on their producer's heap up to this many: cheapest for few, a long pause of the
+/// garbage collector for many.
+const HEAP_LIMIT: u64 = 10_000;
+
+/// This many events or more are not freed by the scheduler that drops the last reference.
+const SLOW_TO_FREE: u64 = 4 * HEAP_LIMIT;
+
+struct State {
+    outlet: Outlet<u64, TermBatch, ()>,
+    /// How many of the buffered events, the oldest, are on the owner's heap.
+    on_heap: u64,
+    meter: Meter,
+}
+
+/// One producer's outlet.
+pub struct StageOutlet(Mutex<Option<State>>);
+
+#[rustler::resource_impl]
+impl Resource for StageOutlet {}
+
+impl Drop for StageOutlet {
+    fn drop(&mut self) {
+        let Some(state) = self.0.get_mut().ok().and_then(Option::take) else { return };
+        if state.outlet.buffer().count() >= SLOW_TO_FREE
+            && let Ok(runtime) = crate::runtime::handle()
+        {
+            runtime.spawn_blocking(move || drop(state));
+        }
+    }
+}
+
+impl StageOutlet {
+    /// Runs `work` on the outlet and reports its time. A panic before leaves the outlet poisoned.
+    fn with<R>(&self, env: Env<'_>, work: impl FnOnce(&mut State) -> NifResult<R>) -> NifResult<R> {
+        let mut guard: MutexGuard<'_, Option<State>> =
+            self.0.lock().map_err(|_| Error::RaiseAtom("outlet_poisoned"))?;
+        let state = guard.as_mut().ok_or(Error::BadArg)?;
+        let result = work(state);
+        state.meter.report(env);
+        result
+    }
+}
+
+type Ref = ResourceArc<StageOutlet>;
+
+fn optional<'a, T: rustler::Decoder<'a>>(term: Term<'a>, none: rustler::Atom) -> NifResult<Option<T>> {
+    if term.is_atom() && none == term { Ok(None) } else { term.decode().map(Some) }
+}
+
+/// `stage_new(buffer_size, keep, max_demand, seed)`
+#[rustler::nif]
+fn stage_new(limit: Term<'_>, keep: rustler::Atom, max: Term<'_>, seed: Term<'_>) -> NifResult<Ref> {
+    let keep = if keep == atoms::first() { Keep::First } else { Keep::Last };
+    let options = DemandOptions {
+        max_demand: optional(max, atoms::nil())?,
+        shuffle_first_deal: optional(seed, atoms::nil())?,
+    };
+    let buffer = Buffer::new(optional(limit, atoms::infinity())?, keep);
+    let outlet = Outlet::new(DemandDispatcher::new(options), buffer);
+    let state = State { outlet, on_heap: 0, meter: Meter::default() };
+    Ok(ResourceArc::new(StageOutlet(Mutex::new(Some(state)))))
+}
+
+#[rustler::nif]
+fn stage_subscribe(env: Env<'_>, outlet: Ref, id: u64) -> NifResult<rustler::Atom> {
+    outlet.with(env, |state| {
+        state.outlet.subscribe(id).map_err(|_| Error::BadArg)?;
+        Ok(rustler::types::atom::ok())
+    })
+}
+
+#[rustler::nif]
+fn stage_cancel(env: Env<'_>, outlet: Ref, id: u64) -> NifResult<u64> {
+    outlet.with(env, |state| state.outlet.cancel(&id).ok_or(Error::BadArg))
+}
+
+/// What the source is to be asked for; `buffered` when the buffer is to be emptied first.
+#[rustler::nif]
+fn stage_ask<'a>(env: Env<'a>, outlet: Ref, id: u64, n: u64) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| {
+        let exceeded = state.outlet.credit(&id, n).map_err(|_| Error::BadArg)?;
+        let asked = if state.outlet.buffer().is_empty() {
+            state.outlet.claim().encode(env)
+        } else {
+            atoms::buffered().encode(env)
+        };
+        Ok(match exceeded {
+            None => asked,
+            Some(max) => (atoms::exceeded(), max, asked).encode(env),
+        })
+    })
+}
+
+#[rustler::nif]
+fn stage_claim(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
+    outlet.with(env, |state| Ok(state.outlet.claim()))
+}
+
+#[rustler::nif]
+fn stage_demand(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
+    outlet.with(env, |state| Ok(state.outlet.dispatcher().demand()))
+}
+
+#[rustler::nif]
+fn stage_buffered(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
+    outlet.with(env, |state| Ok(state.outlet.buffer().count()))
+}
+
+/// Who gets how many of `n` new events: one number when one subscriber gets them all, otherwise a list
+/// of pairs; what it leaves over nobody waits for.
+#[rustler::nif]
+fn stage_emit<'a>(env: Env<'a>, outlet: Ref, n: u64) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| {
+        let mut deals = state.outlet.emit(n);
+        let Some(first) = deals.next() else { return Ok(Term::list_new_empty(env)) };
+        if first.1 == n {
+            return Ok(first.0.encode(env));
+        }
+        let deals: Vec<_> = std::iter::once(first).chain(deals).collect();
+        Ok(deals.encode(env))
+    })
+}
+
+/// The next delivery from the buffer: `nil`, `mark`, or a subscriber and either how many events to take
+/// from the owner's heap or the events themselves.
+#[rustler::nif]
+fn stage_next<'a>(env: Env<'a>, outlet: Ref) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| {
+        let most = if state.on_heap > 0 { state.on_heap } else { CHUNK };
+        let on_heap = &mut state.on_heap;
+        let meter = &mut state.meter;
+        let delivery = state.outlet.next(most, |batch, n| match batch {
+            TermBatch::Heap(count) => {
+                *count = count.saturating_sub(n);
+                *on_heap = on_heap.saturating_sub(n);
+                Ok(n.encode(env))
+            }
+            TermBatch::Native(events) => meter.time(|| events.take(env, n)),
+        });
+        Ok(match delivery {
+            None => atoms::nil().encode(env),
+            Some(Delivery::Mark(())) => atoms::mark().encode(env),
+            Some(Delivery::Events(id, events)) => (id, events?).encode(env),
+        })
+    })
+}
+
+/// Stores `n` events that nobody waits for: all of them, as a number, while they may stay on the owner's
+/// heap, otherwise the first of them, for the rest to follow.
+///
+/// Answers `{heap, evicted, refused, marks}` or `{native, rest, stored, evicted, marks}`.
+#[rustler::nif]
+fn stage_store<'a>(env: Env<'a>, outlet: Ref, events: Term<'a>, n: u64) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| {
+        let buffer = state.outlet.buffer();
+        let taken = n.min(buffer.room());
+        let shallow = buffer.count() == state.on_heap && buffer.count() + taken <= HEAP_LIMIT;
+        if shallow || taken == 0 {
+            let stored = state.store_on_heap(taken);
+            return Ok((atoms::heap(), stored.evicted, n - taken, stored.released.len()).encode(env));
+        }
+        let (rest, kept, stored) = state.store_natively(events, taken)?;
+        Ok((atoms::native(), rest, kept, stored.evicted, stored.released.len()).encode(env))
+    })
+}
+
+/// Puts a mark behind the buffered events; false when there are none.
+#[rustler::nif]
+fn stage_mark(env: Env<'_>, outlet: Ref) -> NifResult<bool> {
+    outlet.with(env, |state| Ok(state.outlet.mark(()).is_none()))
+}
+
+impl State {
+    fn store_on_heap(&mut self, n: u64) -> Stored<()> {
+        let buffer = self.outlet.buffer_mut();
+        let stored = match buffer.last() {
+            Some(TermBatch::Heap(_)) => buffer.extend_last(|last| last.extend_heap(n)),
+            _ => None,
+        };
+        let stored = stored.unwrap_or_else(|| buffer.store(TermBatch::Heap(n)));
+        self.on_heap = (self.on_heap + n).saturating_sub(stored.evicted);
+        stored
+    }
+
+    /// Copies the first of `n` events out of the caller's heap; the rest, how many were copied, and what
+    /// became of older ones.
+    fn store_natively<'a>(&mut self, events: Term<'a>, n: u64) -> NifResult<(Term<'a>, u64, Stored<()>)> {
+        let buffer = self.outlet.buffer_mut();
+        let space = match buffer.last() {
+            Some(TermBatch::Native(last)) => last.space(),
+            _ => 0,
+        };
+        let (copied, stored) = if space > 0 {
+            let kept = n.min(space);
+            let mut copied = Err(Error::BadArg);
+            let meter = &mut self.meter;
+            let stored = buffer.extend_last(|last| {
+                if let TermBatch::Native(last) = last {
+                    copied = meter.time(|| last.push(events, kept)).map(|rest| (rest, kept));
+                }
+            });
+            (copied, stored)
+        } else {
+            let kept = n.min(CHUNK);
+            let mut batch = EnvBatch::new();
+            let rest = self.meter.time(|| batch.push(events, kept))?;
+            (Ok((rest, kept)), Some(buffer.store(TermBatch::Native(batch))))
+        };
+        let (rest, kept) = copied?;
+        let stored = stored.ok_or(Error::BadArg)?;
+        self.on_heap = self.on_heap.saturating_sub(stored.evicted);
+        Ok((rest, kept, stored))
+    }
+}
