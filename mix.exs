@@ -23,7 +23,7 @@ defmodule Penstock.MixProject do
   end
 
   def application do
-    [extra_applications: [:logger], mod: {Penstock.Application, []}]
+    [extra_applications: [:logger, :crypto], mod: {Penstock.Application, []}]
   end
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]

@@ -26,4 +26,9 @@ defmodule Penstock.Native do
   def stage_next(_outlet), do: :erlang.nif_error(:not_loaded)
   def stage_store(_outlet, _events, _n), do: :erlang.nif_error(:not_loaded)
   def stage_mark(_outlet), do: :erlang.nif_error(:not_loaded)
+
+  def json_decode(_text), do: :erlang.nif_error(:not_loaded)
+  def json_decode_dirty(_text), do: :erlang.nif_error(:not_loaded)
+  def json_encode(_term), do: :erlang.nif_error(:not_loaded)
+  def json_encode_dirty(_term), do: :erlang.nif_error(:not_loaded)
 end

@@ -4,10 +4,12 @@
 //!
 //! - `recorded`: a message of a read, borrowed from its bytes
 //! - `head`: the least of it that keeps a position
+//! - `created`: its time, as a calendar has it
 //! - `connection_string`: what a connection string says
 //! - `error`: what a refusal means
 
 pub mod connection_string;
+pub mod created;
 pub mod error;
 mod fields;
 pub mod head;

@@ -1,0 +1,185 @@
+//! `%Penstock.Event{}` terms, built from messages as they came from the server.
+
+mod keys;
+mod time;
+
+use rustler::{Encoder as _, Env, ResourceArc, Term};
+use wire::recorded::{ID_LENGTH, ReadEvent, Recorded};
+
+use crate::frame::{self, Frame};
+use crate::{json, sys};
+use keys::Keys;
+
+/// Up to this size a binary lives on the heap of its process.
+const HEAP_BINARY: usize = 64;
+
+const JSON: &[u8] = b"application/json";
+
+/// How bodies are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bodies {
+    /// JSON bodies as terms instead of their text.
+    pub decode: bool,
+    /// Every body as a binary of its own, so that none keeps the messages of its batch in memory.
+    pub copy: bool,
+}
+
+/// Builds the events of one batch in one environment.
+pub struct Encoder<'a, 'f> {
+    env: Env<'a>,
+    keys: &'static Keys,
+    bodies: Bodies,
+    frame: &'f ResourceArc<Frame>,
+    producer: Term<'a>,
+    subscription: Term<'a>,
+    nil: Term<'a>,
+    empty: Term<'a>,
+    clock: time::Clock<'a>,
+    event: Names<'a, 'f>,
+    link: Names<'a, 'f>,
+}
+
+/// What events in a row often share.
+struct Names<'a, 'f> {
+    stream: Name<'a, 'f>,
+    event_type: Name<'a, 'f>,
+    content_type: Name<'a, 'f>,
+}
+
+#[derive(Clone, Copy)]
+struct Name<'a, 'f> {
+    bytes: &'f [u8],
+    term: Term<'a>,
+}
+
+impl<'a, 'f> Name<'a, 'f> {
+    fn term(&mut self, env: Env<'a>, bytes: &'f [u8]) -> Term<'a> {
+        if self.bytes != bytes {
+            *self = Name { bytes, term: sys::binary(env, bytes) };
+        }
+        self.term
+    }
+}
+
+impl<'a, 'f> Encoder<'a, 'f> {
+    /// For the messages of `frame`; `producer` and `subscription` are put into every event's metadata.
+    pub fn new(
+        env: Env<'a>,
+        frame: &'f ResourceArc<Frame>,
+        bodies: Bodies,
+        producer: Term<'a>,
+        subscription: Term<'a>,
+    ) -> Self {
+        let empty = sys::binary(env, b"");
+        let name = Name { bytes: b"".as_slice(), term: empty };
+        let names = || Names { stream: name, event_type: name, content_type: name };
+        Self {
+            env,
+            keys: keys::keys(),
+            bodies,
+            frame,
+            producer,
+            subscription,
+            nil: rustler::types::atom::nil().to_term(env),
+            empty,
+            clock: time::Clock::new(env),
+            event: names(),
+            link: names(),
+        }
+    }
+
+    /// The event that was read from the frame's message at `index`.
+    ///
+    /// A link whose target is gone has no event: id, type and body are nil, and the metadata is the link's.
+    pub fn event(&mut self, index: usize, read: &ReadEvent<'f>) -> Term<'a> {
+        let link = match &read.link {
+            Some(link) => {
+                // A link's body is a position, whatever its content type says.
+                let body = self.raw(index, link.data);
+                self.recorded(index, link, body, true, self.nil)
+            }
+            None => self.nil,
+        };
+        match (&read.event, &read.link) {
+            (Some(event), _) => {
+                let body = self.body(index, event);
+                self.recorded(index, event, body, false, link)
+            }
+            (None, original) => {
+                let metadata = self.metadata(index, &original.unwrap_or_default(), true);
+                self.built(self.nil, self.nil, self.nil, link, metadata)
+            }
+        }
+    }
+
+    fn recorded(
+        &mut self,
+        index: usize,
+        event: &Recorded<'f>,
+        body: Term<'a>,
+        is_link: bool,
+        link: Term<'a>,
+    ) -> Term<'a> {
+        let env = self.env;
+        let mut buffer = [0; ID_LENGTH];
+        let id = sys::binary(env, event.id.text(&mut buffer));
+        let event_type = self.names(is_link).event_type.term(env, event.event_type);
+        let metadata = self.metadata(index, event, is_link);
+        self.built(id, event_type, body, link, metadata)
+    }
+
+    fn names(&mut self, is_link: bool) -> &mut Names<'a, 'f> {
+        if is_link { &mut self.link } else { &mut self.event }
+    }
+
+    fn built(
+        &self,
+        id: Term<'a>,
+        event_type: Term<'a>,
+        body: Term<'a>,
+        link: Term<'a>,
+        metadata: Term<'a>,
+    ) -> Term<'a> {
+        let module = self.keys.event_module.to_term(self.env);
+        sys::record(self.env, &self.keys.event, [module, body, id, link, metadata, event_type])
+    }
+
+    fn metadata(&mut self, index: usize, event: &Recorded<'f>, is_link: bool) -> Term<'a> {
+        let env = self.env;
+        let names = self.names(is_link);
+        let stream = names.stream.term(env, event.stream);
+        let content_type = names.content_type.term(env, event.content_type);
+        let values = [
+            event.commit.encode(env),
+            content_type,
+            self.clock.date_time(self.keys, event.created),
+            self.raw(index, event.custom_metadata),
+            event.prepare.encode(env),
+            self.producer,
+            stream,
+            event.revision.encode(env),
+            self.subscription,
+        ];
+        sys::record(env, &self.keys.metadata, values)
+    }
+
+    fn body(&self, index: usize, event: &Recorded<'f>) -> Term<'a> {
+        if !self.bodies.decode || event.content_type != JSON || event.data.is_empty() {
+            return self.raw(index, event.data);
+        }
+        match json::decode(self.env, event.data) {
+            Ok(term) => term,
+            Err(_) => (self.keys.undecodable, self.raw(index, event.data)).encode(self.env),
+        }
+    }
+
+    fn raw(&self, index: usize, bytes: &[u8]) -> Term<'a> {
+        if bytes.is_empty() {
+            self.empty
+        } else if self.bodies.copy || bytes.len() <= HEAP_BINARY {
+            sys::binary(self.env, bytes)
+        } else {
+            frame::part(self.env, self.frame, index, bytes).unwrap_or_else(|| sys::binary(self.env, bytes))
+        }
+    }
+}

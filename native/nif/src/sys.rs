@@ -1,0 +1,133 @@
+//! What rustler does not offer, or not fast enough, over the NIF functions themselves: the one file with `unsafe`.
+
+#![allow(unsafe_code, reason = "calls into the VM; every use says why it is sound")]
+
+use rustler::sys::{
+    ErlNifPid, ErlNifTerm, enif_make_list_from_array, enif_make_map_from_arrays, enif_self, enif_send,
+};
+use rustler::types::map::map_new;
+use rustler::{Atom, Env, LocalPid, NewBinary, OwnedEnv, Term};
+
+/// A binary on the heap of the environment up to 64 bytes, a counted one of its own above.
+pub fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
+    NewBinary::from_slice(env, bytes).into()
+}
+
+/// A map with atoms as keys, which are distinct. It is built fastest with the keys in order.
+pub fn record<'a, const N: usize>(env: Env<'a>, keys: &[Atom; N], values: [Term<'a>; N]) -> Term<'a> {
+    let keys = keys.map(|key| key.as_c_arg());
+    let values = values.map(|value| value.as_c_arg());
+    // Keys that are not distinct would be a fault of this library; an empty map shows it without taking the VM down.
+    map(env, &keys, &values).unwrap_or_else(|| map_new(env))
+}
+
+/// `None` when two keys are the same.
+fn map<'a>(env: Env<'a>, keys: &[ErlNifTerm], values: &[ErlNifTerm]) -> Option<Term<'a>> {
+    let count = keys.len().min(values.len());
+    let mut made = keys.first().copied().unwrap_or_else(|| map_new(env).as_c_arg());
+    // SAFETY: both arrays hold at least `count` terms, and those are of `env` (or atoms, which are of none); the
+    // callers take them from `Term<'a>` only, whose lifetime is that of `env`.
+    let done = unsafe {
+        enif_make_map_from_arrays(env.as_c_arg(), keys.as_ptr(), values.as_ptr(), count, &raw mut made)
+    };
+    // SAFETY: the term was made in `env` by the call above.
+    (done == 1).then(|| unsafe { Term::new(env, made) })
+}
+
+/// Terms of one environment that wait to become part of a list or map; a stack, so nothing is allocated for each.
+pub struct Terms<'a> {
+    env: Env<'a>,
+    raw: Vec<ErlNifTerm>,
+}
+
+impl<'a> Terms<'a> {
+    /// None yet.
+    pub fn new(env: Env<'a>) -> Self {
+        Self { env, raw: Vec::new() }
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// One more.
+    pub fn push(&mut self, term: Term<'a>) {
+        self.raw.push(term.as_c_arg());
+    }
+
+    /// Takes those from the `from`-th on, as a list.
+    pub fn list(&mut self, from: usize) -> Term<'a> {
+        let rest = self.raw.get(from..).unwrap_or_default();
+        let count = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        // SAFETY: `rest` holds `count` terms, all of `env`: `push` takes no others.
+        let list = unsafe {
+            Term::new(self.env, enif_make_list_from_array(self.env.as_c_arg(), rest.as_ptr(), count))
+        };
+        self.raw.truncate(from);
+        list
+    }
+
+    /// Takes those from the `from`-th on, keys and values in turn, as a map. Of equal keys the last one counts.
+    pub fn map(&mut self, keys: &mut Terms<'a>, keys_from: usize, from: usize) -> Term<'a> {
+        let key_part = keys.raw.get(keys_from..).unwrap_or_default();
+        let value_part = self.raw.get(from..).unwrap_or_default();
+        let made = map(self.env, key_part, value_part).unwrap_or_else(|| {
+            let pairs = key_part.iter().zip(value_part);
+            pairs.fold(map_new(self.env), |map, (key, value)| {
+                // SAFETY: both are of `env`: `push` takes no others.
+                let (key, value) = unsafe { (Term::new(self.env, *key), Term::new(self.env, *value)) };
+                map.map_put(key, value).unwrap_or(map)
+            })
+        });
+        keys.raw.truncate(keys_from);
+        self.raw.truncate(from);
+        made
+    }
+}
+
+/// An environment for messages that a NIF sends: terms are built in it and go to their process without a copy.
+pub struct MessageEnv {
+    env: OwnedEnv,
+    message: Option<ErlNifTerm>,
+}
+
+impl MessageEnv {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self { env: OwnedEnv::new(), message: None }
+    }
+
+    /// Builds the message. What an earlier call built and nobody sent is dropped.
+    ///
+    /// The environment's lifetime is known to the closure alone, so no term of it can leave but the one returned.
+    pub fn build(&mut self, message: impl for<'m> FnOnce(Env<'m>) -> Term<'m>) {
+        if self.message.take().is_some() {
+            self.env.clear();
+        }
+        self.message = Some(self.env.run(|env| message(env).as_c_arg()));
+    }
+
+    /// Sends what was built, from within a NIF: `caller` is the environment of the process that called it.
+    ///
+    /// False when nothing was built, when the process is dead, or when `caller` is no process' environment.
+    pub fn send(&mut self, caller: Env<'_>, to: &LocalPid) -> bool {
+        let Some(message) = self.message.take() else { return false };
+        let env = self.env.run(|env| env.as_c_arg());
+        let mut own = std::mem::MaybeUninit::<ErlNifPid>::uninit();
+        // SAFETY: `caller` is a valid environment; the call fills `own`, or answers null in an environment that
+        // belongs to no process. Only one that does may send from a scheduler thread.
+        let is_process = !unsafe { enif_self(caller.as_c_arg(), own.as_mut_ptr()) }.is_null();
+        // SAFETY: `message` is a term of `env`, which this value owns and nobody else uses meanwhile. After a send
+        // that went well its terms are no longer valid; they are given up below in either case.
+        let sent = is_process && unsafe { enif_send(caller.as_c_arg(), to.as_c_arg(), env, message) } == 1;
+        self.env.clear();
+        sent
+    }
+}
+
+impl Default for MessageEnv {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,17 @@
+//! Telling the scheduler how long a NIF took, so that it lets other processes run in time.
+
+use std::time::Instant;
+
+use rustler::Env;
+use rustler::schedule::consume_timeslice;
+
+/// A timeslice is about a millisecond.
+const SLICE_NANOS: u128 = 1_000_000;
+
+/// Reports the time since `started`. On a dirty scheduler it does nothing.
+pub fn report(env: Env, started: Instant) {
+    let percent = started.elapsed().as_nanos() * 100 / SLICE_NANOS;
+    if percent > 0 {
+        consume_timeslice(env, i32::try_from(percent.min(100)).unwrap_or(100));
+    }
+}
