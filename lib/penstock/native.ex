@@ -27,8 +27,23 @@ defmodule Penstock.Native do
   def stage_store(_outlet, _events, _n), do: :erlang.nif_error(:not_loaded)
   def stage_mark(_outlet), do: :erlang.nif_error(:not_loaded)
 
+  def event_store_open(_connection_string), do: :erlang.nif_error(:not_loaded)
+  def event_store_append(_store, _reference, _stream, _expect, _events), do: :erlang.nif_error(:not_loaded)
+  def event_store_read(_store, _reference, _stream, _reading), do: :erlang.nif_error(:not_loaded)
+
   def json_decode(_text), do: :erlang.nif_error(:not_loaded)
   def json_decode_dirty(_text), do: :erlang.nif_error(:not_loaded)
   def json_encode(_term), do: :erlang.nif_error(:not_loaded)
   def json_encode_dirty(_term), do: :erlang.nif_error(:not_loaded)
+
+  def linear_open(_store, _stream, _position, _settings), do: :erlang.nif_error(:not_loaded)
+  def linear_close(_linear), do: :erlang.nif_error(:not_loaded)
+  def linear_subscribe(_linear, _key, _pid, _tag), do: :erlang.nif_error(:not_loaded)
+  def linear_cancel(_linear, _key), do: :erlang.nif_error(:not_loaded)
+  def linear_ask(_linear, _key, _count), do: :erlang.nif_error(:not_loaded)
+  def linear_serve(_linear), do: :erlang.nif_error(:not_loaded)
+  def linear_serve_dirty(_linear), do: :erlang.nif_error(:not_loaded)
+  def linear_demand(_linear), do: :erlang.nif_error(:not_loaded)
+  def linear_set_demand(_linear, _mode), do: :erlang.nif_error(:not_loaded)
+  def linear_info(_linear), do: :erlang.nif_error(:not_loaded)
 end

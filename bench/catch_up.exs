@@ -1,0 +1,135 @@
+# Catching up with a stream: LinearSubscription beside a plain tonic and prost loop, on one server.
+
+Code.require_file("support.exs", __DIR__)
+
+defmodule CatchUp.Consumer do
+  use Penstock.Stage
+
+  def start_link(arguments), do: Penstock.Stage.start_link(__MODULE__, arguments)
+
+  @impl true
+  def init({parent, producer, max_demand, count}) do
+    {:consumer, {parent, count, 0}, subscribe_to: [{producer, max_demand: max_demand}]}
+  end
+
+  @impl true
+  def handle_events(events, _from, {parent, count, next}) do
+    next = check(events, next)
+    if next == count, do: send(parent, {:all, count})
+    {:noreply, [], {parent, count, next}}
+  end
+
+  # A bench that loses, doubles or reorders an event measures nothing.
+  defp check([%{metadata: %{stream_revision: next}} | events], next), do: check(events, next + 1)
+  defp check([], next), do: next
+end
+
+defmodule CatchUp do
+  @sizes [{"100", 100, 200_000}, {"1k", 1_000, 200_000}, {"10k", 10_000, 50_000}]
+
+  def main(arguments) do
+    {options, [], []} =
+      OptionParser.parse(arguments, strict: [quick: :boolean, connection: :string, stream: :string])
+
+    {runs, shrink} = if options[:quick], do: {3, 5}, else: {5, 1}
+    Logger.configure(level: :warning)
+    uri = options[:connection] || Bench.start_server()
+    {:ok, store} = Penstock.EventStore.start_link(connection_string: uri)
+    prefix = options[:stream] || "bench"
+    sizes = for {name, size, count} <- @sizes, do: {name, "#{prefix}-#{name}", size, div(count, shrink)}
+    for {_, stream, size, count} <- sizes, do: Bench.fill(store, stream, count, size)
+    # a server just started is slower until it has warmed up, and so is a VM
+    for {_, stream, _, count} <- sizes,
+        do: {plain(uri, stream, count), read(uri, stream, count, :decode, 1000)}
+
+    for pid <- Process.list(), do: :erlang.garbage_collect(pid)
+    watch = spawn_link(&watch/0)
+    :erlang.system_monitor(watch, long_schedule: 1)
+    {idle, _} = Bench.memory()
+    results = Map.new(sizes, &measure(&1, uri, runs))
+    report(results, idle, watch)
+  end
+
+  # Alternating, so that what else the machine does hits all of them.
+  defp measure({name, stream, _size, count}, uri, runs) do
+    rounds =
+      for _ <- 1..runs do
+        plain = plain(uri, stream, count)
+        raw = read(uri, stream, count, :raw, 1000)
+        json = read(uri, stream, count, :decode, 1000)
+        one = if name == "100", do: read(uri, stream, count, :raw, 1)
+        round = %{plain: plain, raw: raw, json: json, one: one}
+
+        IO.puts(
+          "#{name}: " <>
+            for(
+              {kind, run} <- round,
+              run,
+              into: "",
+              do: "#{kind} #{speed(run)}/s #{div(run.cpu, count)} ns cpu  "
+            )
+        )
+
+        round
+      end
+
+    {name, rounds}
+  end
+
+  defp speed(%{ns: ns, count: count}), do: round(count * 1.0e9 / ns)
+
+  defp plain(uri, stream, count) do
+    program = Path.expand("../_build/native/release/examples/plain_read", __DIR__)
+    {said, 0} = System.cmd(program, [Bench.address(uri), stream, "#{count}"])
+    ["events", events, "ns", ns, "cpu_ns", cpu] = String.split(said)
+    ^count = String.to_integer(events)
+    %{count: count, ns: String.to_integer(ns), cpu: String.to_integer(cpu), peak: 0}
+  end
+
+  defp read(uri, stream, count, json, max_demand) do
+    Bench.forget_peak()
+    {cpu, began} = {Bench.cpu(), System.monotonic_time(:nanosecond)}
+    settings = [connection: uri, stream_name: stream, restore_stream_position!: fn -> :start end, json: json]
+    {:ok, producer} = Penstock.LinearSubscription.start_link(settings)
+    {:ok, consumer} = CatchUp.Consumer.start_link({self(), producer, max_demand, count})
+    receive do: ({:all, ^count} -> :ok)
+    ns = System.monotonic_time(:nanosecond) - began
+    cpu = Bench.cpu() - cpu
+    {_, peak} = Bench.memory()
+    for pid <- [consumer, producer], do: GenServer.stop(pid)
+    %{count: count, ns: ns, cpu: cpu, peak: peak}
+  end
+
+  # Only what a native function was running in is ours; a machine that is busy elsewhere shows as well.
+  defp watch(found \\ []) do
+    receive do
+      {:monitor, _pid, :long_schedule, info} ->
+        native? = Enum.any?(info, &match?({_, {Penstock.Native, _, _}}, &1))
+        watch(if(native?, do: [info[:timeout] | found], else: found))
+
+      {:found, from} ->
+        send(from, {:found, found})
+    end
+  end
+
+  defp report(results, idle, watch) do
+    send(watch, {:found, self()})
+    long = receive do: ({:found, found} -> found)
+    for {name, _, _} <- @sizes, do: Bench.figure("raw_#{name}", ratio(results[name], :plain, :raw, :ns))
+    for {name, _, _} <- @sizes, do: Bench.figure("json_#{name}", ratio(results[name], :plain, :json, :ns))
+    Bench.figure("raw_100_demand1", ratio(results["100"], :plain, :one, :ns))
+    Bench.figure("events_per_s_100", round(Bench.median(Enum.map(results["100"], &speed(&1.raw)))))
+    for name <- ["100", "1k"], do: Bench.figure("cpu_#{name}", ratio(results[name], :raw, :plain, :cpu))
+    peaks = for {_, rounds} <- results, round <- rounds, run <- Map.values(round), run, do: run.peak
+    Bench.figure("peak_mb", (Enum.max(peaks) - idle) / 1024)
+    Bench.figure("long_native_schedules", length(long))
+    Bench.figure("longest_native_schedule_ms", Enum.max([0 | long]))
+  end
+
+  # One ratio a round, as both were measured beside one another; then the median.
+  defp ratio(rounds, above, below, key) do
+    Bench.median(for round <- rounds, do: round[above][key] / max(round[below][key], 1))
+  end
+end
+
+CatchUp.main(System.argv())

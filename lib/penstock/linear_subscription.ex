@@ -1,0 +1,301 @@
+defmodule Penstock.LinearSubscription do
+  @moduledoc """
+  A producer of the events of one EventStoreDB stream, in order.
+
+      children = [
+        {Penstock.EventStore, name: MyStore, connection_string: "esdb://localhost:2113?tls=false"},
+        {Penstock.LinearSubscription,
+         name: MyProducer,
+         connection: MyStore,
+         stream_name: "some_stream",
+         restore_stream_position!: {MyHandler, :fetch_stream_position!, []}},
+        MyHandler
+      ]
+
+      Supervisor.start_link(children, strategy: :one_for_one)
+
+  Any GenStage consumer can subscribe to it. The events go from the Rust core to the consumer's mailbox, never through
+  this process.
+
+  ## Modes
+
+  It starts in *reading* mode and emits on demand what is in the stream. At the end of the stream it changes to
+  *subscription* mode and emits events as they are appended. Both modes are bounded: what the consumer does not ask for
+  stays on the server, and nothing is ever discarded.
+
+  ## Order, and failures of the consumer
+
+  A handler that must not skip an event does three things: it is the only consumer, it links itself to the producer
+  (`MyProducer |> GenServer.whereis() |> Process.link()` in its `init/1`), and it stores its position after each event.
+  When it fails, both processes end, their supervisor starts both, and the event that failed comes again.
+
+  ## Positions
+
+  `:restore_stream_position!` is called at every start, in the producer's process. It returns
+
+    * `:start` - to begin with the first event;
+    * `:end` - to begin with the first event appended from now on;
+    * a revision, or the `Penstock.Event` itself - to begin with the event *after* it.
+
+  Anything else ends the start with an `ArgumentError`. Events up to a revision that the stream has not reached yet are
+  not emitted.
+
+  ## When the server is not there
+
+  The start does not need the server. An unreachable server, a dropped subscription, a server that comes back: the
+  subscription resumes after the last event it took over, without loss or doubles, with waits from 0.1 to 5 s that
+  double and vary at random. Each drop is a warning in the log, each resumption a notice, and `info/1` counts them.
+
+  A stream that does not exist (yet) is waited for. What asking again cannot change ends the process with the
+  `Penstock.Error` as its reason, once the consumer has been given what came before: `:stream_deleted` (a tombstone),
+  `:access_denied`, `:unauthenticated`, `:protocol`, `:unimplemented`, `:invalid_argument`.
+
+  ## Options
+
+  #{Penstock.Options.docs(Penstock.LinearSubscription.Settings.schema())}
+
+  ### Read options
+
+  #{Penstock.Options.docs(Penstock.LinearSubscription.Settings.read_schema())}
+  """
+
+  use GenServer
+
+  require Logger
+
+  alias Penstock.{Error, EventStore, Native}
+  alias Penstock.LinearSubscription.Settings
+  alias Penstock.Stage.Subscribers
+
+  @typedoc """
+  What a subscription is doing.
+
+    * `state` - `:connecting`, `:reading`, `:subscribed`, `:backing_off` or `:stopped`
+    * `revision` - of the last event emitted, or where it began; `nil` before the first one
+    * `demand` - how many events the consumers have asked for and not been given
+    * `ready_events`, `ready_bytes` - what has been read and waits for demand
+    * `reconnects` - how many times the server has taken the subscription again
+    * `stale_events` - events that came once more and were dropped
+    * `unknown_messages` - messages of a kind this version does not know
+    * `last_error` - why it was dropped last, if it was
+  """
+  @type info :: %{
+          state: :connecting | :reading | :subscribed | :backing_off | :stopped,
+          stream_name: String.t(),
+          revision: non_neg_integer | nil,
+          demand: non_neg_integer,
+          ready_events: non_neg_integer,
+          ready_bytes: non_neg_integer,
+          reconnects: non_neg_integer,
+          stale_events: non_neg_integer,
+          unknown_messages: non_neg_integer,
+          last_error: Error.t() | nil
+        }
+
+  @doc "Starts a subscription; options that cannot be used raise an `ArgumentError` that names them."
+  @spec start_link(keyword) :: GenServer.on_start()
+  def start_link(options) do
+    settings = Settings.validate!(options)
+    GenServer.start_link(__MODULE__, settings, Settings.process(settings))
+  end
+
+  @doc "A specification to start it under a supervisor; its id is its name, if it has one."
+  @spec child_spec(keyword) :: Supervisor.child_spec()
+  def child_spec(options) do
+    %{id: options[:name] || __MODULE__, start: {__MODULE__, :start_link, [options]}, type: :worker}
+  end
+
+  @doc "What the subscription is doing."
+  @spec info(GenServer.server(), timeout) :: info
+  def info(subscription, timeout \\ 5000), do: GenServer.call(subscription, {__MODULE__, :info}, timeout)
+
+  @impl GenServer
+  def init(settings) do
+    connection = connection!(settings.connection)
+    position = Settings.position!(settings)
+    producer = settings.name || self()
+
+    case Native.linear_open(connection, settings.stream_name, position, Settings.native(settings, producer)) do
+      {:ok, native} ->
+        {:ok,
+         %{
+           native: native,
+           stream: settings.stream_name,
+           subscribers: Subscribers.new(),
+           last_error: nil,
+           drops: 0
+         }}
+
+      {:error, error} ->
+        {:stop, Error.from_native(error)}
+    end
+  end
+
+  defp connection!(connection_string) when is_binary(connection_string) do
+    case Native.event_store_open(connection_string) do
+      {:ok, native} -> native
+      {:error, error} -> raise Error.from_native(error)
+    end
+  end
+
+  defp connection!(connection), do: EventStore.handle(connection)
+
+  @impl GenServer
+  def handle_info({:"$gen_producer", from, message}, state), do: from_consumer(message, from, state)
+  def handle_info({:penstock, :ready}, state), do: emitted(Native.linear_serve(state.native), state)
+
+  def handle_info({:penstock, {:dropped, error, wait}}, state),
+    do: dropped(Error.from_native(error), wait, state)
+
+  def handle_info({:penstock, :panicked}, state) do
+    error = %Error{reason: :internal, message: "the reader of #{inspect(state.stream)} panicked"}
+    {:stop, error, state}
+  end
+
+  def handle_info({:DOWN, monitor, :process, _pid, reason}, state) do
+    case Subscribers.monitored(state.subscribers, monitor) do
+      {:ok, tag} -> {:noreply, cancel({tag, reason}, state)}
+      :error -> {:noreply, state}
+    end
+  end
+
+  def handle_info({:EXIT, _from, reason}, state), do: {:stop, reason, state}
+
+  def handle_info(message, state) do
+    Logger.error(
+      "Penstock.LinearSubscription #{inspect(self())} received an unexpected message: #{inspect(message)}"
+    )
+
+    {:noreply, state}
+  end
+
+  @impl GenServer
+  def handle_call({__MODULE__, :info}, _from, state) do
+    info =
+      Map.merge(Native.linear_info(state.native), %{stream_name: state.stream, last_error: state.last_error})
+
+    {:reply, info, state}
+  end
+
+  def handle_call(:"$estimate_buffered_count", _from, state) do
+    {:reply, Native.linear_info(state.native).ready_events, state}
+  end
+
+  def handle_call({:"$subscribe", _current, _to, _options}, _from, state) do
+    {:reply, {:error, :not_a_consumer}, state}
+  end
+
+  def handle_call(:"$demand", _from, state) do
+    {:reply, Native.linear_demand(state.native), state}
+  end
+
+  # Nothing is buffered here that such a message would have to wait behind.
+  def handle_call({:"$info", message}, _from, state) do
+    send(self(), message)
+    {:reply, :ok, state}
+  end
+
+  @impl GenServer
+  def handle_cast({:"$demand", mode}, state), do: emitted(Native.linear_set_demand(state.native, mode), state)
+
+  def handle_cast({:"$info", message}, state) do
+    send(self(), message)
+    {:noreply, state}
+  end
+
+  def handle_cast({:"$subscribe", _current, _to, _options}, state) do
+    Logger.error("Penstock.LinearSubscription #{inspect(self())} is a producer and cannot subscribe")
+    {:noreply, state}
+  end
+
+  defp from_consumer({:ask, count}, from, state) when is_integer(count) and count > 0 do
+    case Subscribers.fetch(state.subscribers, from) do
+      {:ok, key} -> emitted(Native.linear_ask(state.native, key, count), state)
+      :unknown -> {:noreply, state}
+    end
+  end
+
+  defp from_consumer({:ask, 0}, _from, state), do: {:noreply, state}
+
+  defp from_consumer({:subscribe, current, _options}, {pid, tag} = from, state) do
+    state = if current, do: cancel(current, state), else: state
+
+    case Subscribers.add(state.subscribers, from) do
+      {:ok, key, subscribers} ->
+        :ok = Native.linear_subscribe(state.native, key, pid, tag)
+        {:noreply, %{state | subscribers: subscribers}}
+
+      :duplicate ->
+        {:noreply, state}
+    end
+  end
+
+  defp from_consumer({:cancel, reason}, {_pid, tag}, state), do: {:noreply, cancel({tag, reason}, state)}
+
+  defp from_consumer(message, from, state) do
+    Logger.error("#{who(state)} received an unknown message #{inspect(message)} from #{inspect(from)}")
+    {:noreply, state}
+  end
+
+  defp cancel({tag, reason}, state) do
+    case Subscribers.remove(state.subscribers, tag, reason) do
+      {:ok, key, _from, subscribers} ->
+        :ok = Native.linear_cancel(state.native, key)
+        %{state | subscribers: subscribers}
+
+      :unknown ->
+        state
+    end
+  end
+
+  # What serving came to: most often nothing but an atom.
+  defp emitted(:ok, state), do: {:noreply, state}
+
+  defp emitted(:more, state) do
+    # Behind what has come meanwhile, so that a large demand does not keep anybody waiting.
+    send(self(), {:penstock, :ready})
+    {:noreply, state}
+  end
+
+  defp emitted(:large, state), do: emitted(Native.linear_serve_dirty(state.native), state)
+
+  defp emitted({next, messages, marks}, state) do
+    for {pid, message} <- messages, do: Process.send(pid, message, [:noconnect])
+
+    case Enum.reduce_while(marks, state, &reached/2) do
+      {:stop, reason, state} -> {:stop, reason, state}
+      state -> emitted(next, state)
+    end
+  end
+
+  defp reached({:state, :reading}, %{drops: drops} = state) when drops > 0 do
+    %{revision: revision} = Native.linear_info(state.native)
+    Logger.notice("#{who(state)} resumed #{after_revision(revision)}")
+    {:cont, %{state | drops: 0}}
+  end
+
+  defp reached({:state, :subscribed}, state) do
+    %{revision: revision} = Native.linear_info(state.native)
+    Logger.info("#{who(state)} has caught up #{after_revision(revision)} and is in subscription mode")
+    {:cont, state}
+  end
+
+  defp reached({:state, _}, state), do: {:cont, state}
+
+  defp reached({:stopped, error}, state) do
+    {:halt, {:stop, Error.from_native(error), state}}
+  end
+
+  defp dropped(error, wait, state) do
+    Logger.warning("#{who(state)} was dropped: #{Exception.message(error)}; it is tried again in #{wait} ms")
+    {:noreply, %{state | last_error: error, drops: state.drops + 1}}
+  end
+
+  defp who(state), do: "Penstock.LinearSubscription #{inspect(self())} of #{inspect(state.stream)}"
+
+  defp after_revision(nil), do: "at the start of the stream"
+  defp after_revision(revision), do: "after revision #{revision}"
+
+  @impl GenServer
+  def terminate(_reason, state), do: Native.linear_close(state.native)
+end

@@ -1,0 +1,149 @@
+defmodule Penstock.LinearSubscription.Settings do
+  @moduledoc false
+  # The options of a linear subscription: what each takes, and what start-up makes of them.
+
+  alias Penstock.{Event, Options}
+
+  @read_opts [
+    max_count: [
+      type: {:check, &__MODULE__.batch?/1, "an integer from 1 to 1000"},
+      default: 200,
+      doc: "The most events that one message to the consumer carries."
+    ],
+    resolve_links?: [
+      type: :boolean,
+      default: true,
+      doc: "Whether a link is emitted as the event it leads to, with the link beside it."
+    ]
+  ]
+
+  @process [
+    name: [type: :any, default: nil, doc: "A name of the process, of any kind that `GenServer` takes."],
+    timeout: [
+      type: {:check, &__MODULE__.timeout?/1, "milliseconds or :infinity"},
+      default: :infinity,
+      doc: "How long the start may take, in ms."
+    ],
+    debug: [type: {:check, &is_list/1, "a list"}, default: [], doc: "As `GenServer` takes it."],
+    spawn_opt: [type: {:check, &is_list/1, "a list"}, default: [], doc: "As `GenServer` takes it."],
+    hibernate_after: [
+      type: {:check, &__MODULE__.timeout?/1, "milliseconds or :infinity"},
+      default: :infinity,
+      doc: "How long to wait without a message before hibernating, in ms."
+    ]
+  ]
+
+  @schema [
+            connection: [
+              type:
+                {:check, &__MODULE__.connection?/1,
+                 "a Penstock.EventStore (its name or pid) or a connection string"},
+              required: true,
+              doc: "Where the stream is."
+            ],
+            stream_name: [type: :non_empty_string, required: true, doc: "The stream to read."],
+            restore_stream_position!: [
+              type:
+                {:check, &__MODULE__.restore?/1,
+                 "{module, function, arguments} or a function without arguments"},
+              required: true,
+              doc: "Called at every start; returns where to go on: see \"Positions\"."
+            ],
+            read_opts: [type: {:keyword, @read_opts}, default: [], doc: "How to read; see \"Read options\"."],
+            json: [
+              type: {:in, [:decode, :raw]},
+              default: :decode,
+              doc: "Whether JSON bodies are decoded to terms or left as they are."
+            ],
+            copy_bodies?: [
+              type: :boolean,
+              default: false,
+              doc:
+                "Whether a body is a binary of its own. Else one above 64 bytes keeps the up to 64 KB that it came in " <>
+                  "in memory for as long as it is kept itself."
+            ],
+            buffer_size: [
+              type: :pos_integer,
+              default: 10_000,
+              doc:
+                "How many events may wait, read and not asked for. Then the server is asked to wait; nothing is discarded."
+            ],
+            buffer_bytes: [
+              type: :pos_integer,
+              default: 4_194_304,
+              doc: "The same in bytes."
+            ],
+            buffer_keep: [
+              type: {:in, [:first, :last]},
+              default: :last,
+              doc: "Taken for the sake of GenStage's options, without effect: a full buffer discards nothing."
+            ],
+            dispatcher: [
+              type:
+                {:check, &__MODULE__.dispatcher?/1,
+                 "Penstock.DemandDispatcher or GenStage.DemandDispatcher, also with options"},
+              default: Penstock.DemandDispatcher,
+              doc: "Who gets which events, if there is more than one consumer."
+            ],
+            demand: [
+              type: {:in, [:forward, :accumulate]},
+              default: :forward,
+              doc: "`:accumulate` emits nothing until `GenStage.demand(producer, :forward)`."
+            ]
+          ] ++ @process
+
+  def schema, do: @schema
+  def read_schema, do: @read_opts
+
+  def validate!(options), do: Options.validate!(options, @schema, "Penstock.LinearSubscription")
+
+  @doc "What goes to the process."
+  def process(settings) do
+    for {option, spec} <- @process, settings[option] != spec[:default], do: {option, settings[option]}
+  end
+
+  @doc "What goes to the Rust core."
+  def native(settings, producer) do
+    read = settings.read_opts
+    limits = {settings.buffer_size, settings.buffer_bytes, read.max_count}
+    bodies = {settings.json == :decode, settings.copy_bodies?}
+    {limits, bodies, read.resolve_links?, settings.demand, producer, make_ref()}
+  end
+
+  @doc "Calls the restoring function; raises when what it returns is no position."
+  def position!(settings) do
+    case restore(settings.restore_stream_position!) do
+      edge when edge in [:start, :end] -> edge
+      revision when is_integer(revision) and revision >= 0 and revision < 0x8000_0000_0000_0000 -> revision
+      %Event{} = event -> Event.revision(event)
+      other -> raise ArgumentError, invalid(other)
+    end
+  end
+
+  defp restore({module, function, arguments}), do: apply(module, function, arguments)
+  defp restore(function), do: function.()
+
+  defp invalid(position) do
+    "Penstock.LinearSubscription: option :restore_stream_position! takes a function that returns :start, :end, " <>
+      "a revision (an integer from 0 on) or a Penstock.Event; it returned: #{inspect(position)}"
+  end
+
+  def batch?(count), do: is_integer(count) and count in 1..1000
+  def timeout?(value), do: value == :infinity or (is_integer(value) and value >= 0)
+
+  def connection?(value),
+    do: is_pid(value) or (is_atom(value) and value not in [nil, true, false]) or name?(value)
+
+  defp name?({:global, _}), do: true
+  defp name?({:via, module, _}), do: is_atom(module)
+  defp name?({name, node}), do: is_atom(name) and is_atom(node)
+  defp name?(value), do: is_binary(value)
+
+  def restore?({module, function, arguments}),
+    do: is_atom(module) and is_atom(function) and is_list(arguments)
+
+  def restore?(function), do: is_function(function, 0)
+
+  def dispatcher?({module, options}), do: dispatcher?(module) and Keyword.keyword?(options)
+  def dispatcher?(module), do: module in [Penstock.DemandDispatcher, GenStage.DemandDispatcher]
+end

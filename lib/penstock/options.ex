@@ -1,0 +1,110 @@
+defmodule Penstock.Options do
+  @moduledoc false
+  # One schema of a module's options: it validates them, names what is wrong, and writes their documentation.
+  #
+  # A schema is a keyword list of `option: [type: type, doc: text]` with either `required: true` or a `default:`.
+
+  @type type ::
+          :any
+          | :boolean
+          | :atom
+          | :non_neg_integer
+          | :pos_integer
+          | :non_empty_string
+          | :keyword
+          | {:in, [term]}
+          | {:check, (term -> boolean), takes :: String.t()}
+          | {:keyword, schema}
+  @type schema :: [{atom, keyword}]
+
+  @doc "All options with their defaults as a map; raises an `ArgumentError` that names the option otherwise."
+  @spec validate!(term, schema, String.t()) :: map
+  def validate!(options, schema, owner) do
+    unless Keyword.keyword?(options) do
+      raise ArgumentError, "#{owner} takes a keyword list of options, got: #{inspect(options)}"
+    end
+
+    refuse_unknown!(options, schema, owner)
+    Map.new(schema, fn {name, spec} -> {name, fetch!(options, name, spec, owner)} end)
+  end
+
+  defp refuse_unknown!(options, schema, owner) do
+    case Keyword.keys(options) -- Keyword.keys(schema) do
+      [] ->
+        :ok
+
+      [name | _] ->
+        if Keyword.has_key?(schema, name) do
+          raise ArgumentError, "#{owner}: option #{inspect(name)} is given more than once"
+        end
+
+        raise ArgumentError,
+              "#{owner}: unknown option #{inspect(name)}; it takes #{Enum.map_join(schema, ", ", &inspect(elem(&1, 0)))}"
+    end
+  end
+
+  defp fetch!(options, name, spec, owner) do
+    case Keyword.fetch(options, name) do
+      {:ok, value} ->
+        check!(spec[:type], value, name, owner)
+
+      :error ->
+        if spec[:required],
+          do:
+            raise(
+              ArgumentError,
+              "#{owner}: option #{inspect(name)} is required; it takes #{takes(spec[:type])}"
+            )
+
+        default(spec, name, owner)
+    end
+  end
+
+  defp default(spec, name, owner) do
+    case spec[:type] do
+      {:keyword, _} -> check!(spec[:type], spec[:default], name, owner)
+      _ -> spec[:default]
+    end
+  end
+
+  defp check!({:keyword, schema}, value, name, owner),
+    do: validate!(value, schema, "#{owner}: option #{inspect(name)}")
+
+  defp check!(type, value, name, owner) do
+    if valid?(type, value) do
+      value
+    else
+      raise ArgumentError, "#{owner}: option #{inspect(name)} takes #{takes(type)}, got: #{inspect(value)}"
+    end
+  end
+
+  defp valid?(:any, _), do: true
+  defp valid?(:boolean, value), do: is_boolean(value)
+  defp valid?(:atom, value), do: is_atom(value)
+  defp valid?(:non_neg_integer, value), do: is_integer(value) and value >= 0
+  defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
+  defp valid?(:non_empty_string, value), do: is_binary(value) and value != ""
+  defp valid?(:keyword, value), do: Keyword.keyword?(value)
+  defp valid?({:in, values}, value), do: value in values
+  defp valid?({:check, check, _}, value), do: check.(value)
+
+  defp takes(:any), do: "any term"
+  defp takes(:boolean), do: "true or false"
+  defp takes(:atom), do: "an atom"
+  defp takes(:non_neg_integer), do: "an integer from 0 on"
+  defp takes(:pos_integer), do: "an integer from 1 on"
+  defp takes(:non_empty_string), do: "a string that is not empty"
+  defp takes(:keyword), do: "a keyword list"
+  defp takes({:in, values}), do: Enum.map_join(values, ", ", &inspect/1)
+  defp takes({:check, _, takes}), do: takes
+  defp takes({:keyword, _}), do: "a keyword list"
+
+  @doc "The schema as a list for a moduledoc."
+  @spec docs(schema) :: String.t()
+  def docs(schema) do
+    Enum.map_join(schema, "\n", fn {name, spec} ->
+      "  * `#{inspect(name)}` - #{if spec[:required], do: "(required) "}#{spec[:doc]} " <>
+        "Takes #{takes(spec[:type])}.#{unless spec[:required], do: " The default is `#{inspect(spec[:default])}`."}"
+    end)
+  end
+end

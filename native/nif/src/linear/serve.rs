@@ -1,0 +1,232 @@
+//! From the ready queue to the consumers' mailboxes, in slices that no scheduler notices.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use client::Taken;
+use reader_core::State;
+use rustler::{Atom, Encoder, Env, NifResult, Term};
+use wire::error::Error;
+use wire::recorded::{Message, ReadEvent, parse};
+
+use crate::error;
+use crate::event_term::{Bodies, Encoder as EventEncoder};
+use crate::linear::shared::{Book, Consumer, Held, Inner, Mark, Shared};
+use crate::linear::state;
+use crate::sys::{MessageEnv, Terms};
+use crate::timeslice;
+
+mod atoms {
+    rustler::atoms! { ok, more, large, state, stopped, gen_consumer = "$gen_consumer" }
+}
+
+/// What a call may cost, in nanoseconds by estimate: knowing before beats putting back.
+pub struct Budget(u64);
+
+/// Measured on one core: an event of 100 B without its body's decoding, and the decoding of a byte of JSON.
+const EVENT_COST: u64 = 1_200;
+const JSON_BYTE_COST: u64 = 10;
+
+impl Budget {
+    /// Well below the millisecond after which a scheduler's other processes suffer.
+    pub fn ordinary() -> Self {
+        Self(350_000)
+    }
+
+    pub fn dirty() -> Self {
+        Self(20_000_000)
+    }
+
+    fn affords(&mut self, bodies: Bodies, bytes: usize) -> bool {
+        let body = if bodies.decode { JSON_BYTE_COST * bytes as u64 } else { 0 };
+        match self.0.checked_sub(EVENT_COST + body) {
+            Some(left) => {
+                self.0 = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// What is to be done after a slice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Nothing until somebody says so.
+    Wait,
+    /// The next slice.
+    More,
+    /// The next slice, on a dirty scheduler.
+    Large,
+}
+
+struct Slice {
+    key: u64,
+    taken: Vec<Taken<Held>>,
+}
+
+/// What one call came to, besides the messages it sent.
+#[derive(Default)]
+struct Outcome<'a> {
+    /// Messages that only the BEAM itself can send, as `{pid, message}`.
+    remote: Vec<Term<'a>>,
+    /// What was reached in the stream, as `{kind, what}`.
+    marks: Vec<Term<'a>>,
+    slices: usize,
+}
+
+/// Gives out what is ready and wanted, up to the budget.
+///
+/// Answers what to do next: an atom, or `{next, remote, marks}` when there is something for the BEAM to do.
+pub fn serve<'a>(env: Env<'a>, shared: &Shared, mut budget: Budget) -> NifResult<Term<'a>> {
+    let began = Instant::now();
+    let mut outcome = Outcome::default();
+    let book = shared.book()?;
+    let next = loop {
+        let slice = {
+            let mut inner = shared.lock()?;
+            inner.serving();
+            reach(env, &mut inner, &mut outcome.marks);
+            next_slice(&mut inner, shared, &mut budget)
+        };
+        match slice {
+            Ok(slice) => give(env, shared, &book, &slice, &mut outcome)?,
+            // what did not fit beside others may fit a call of its own
+            Err(Next::Large) if outcome.slices > 0 => break Next::More,
+            Err(next) => break next,
+        }
+    };
+    timeslice::report(env, began);
+    Ok(outcome.answer(env, next))
+}
+
+/// Takes the marks whose time has come.
+fn reach<'a>(env: Env<'a>, inner: &mut Inner, marks: &mut Vec<Term<'a>>) {
+    while let Some(mark) = inner.ready.reached() {
+        marks.push(match mark {
+            Mark::State(reached) => {
+                inner.state = reached;
+                (atoms::state(), state(reached)).encode(env)
+            }
+            Mark::Stopped(cause) => {
+                inner.state = State::Stopped;
+                (atoms::stopped(), error::term(env, &cause)).encode(env)
+            }
+        });
+    }
+}
+
+fn next_slice(inner: &mut Inner, shared: &Shared, budget: &mut Budget) -> Result<Slice, Next> {
+    let wanted = usize::try_from(inner.wanted()).unwrap_or(usize::MAX).min(shared.slice);
+    if wanted == 0 || inner.ready.events() == 0 {
+        return Err(Next::Wait);
+    }
+    let affordable = inner.ready.affordable(wanted, |bytes| budget.affords(shared.bodies, bytes));
+    if affordable == 0 {
+        return Err(Next::Large);
+    }
+    let Some((key, count)) = inner.dispatcher.deal_one(affordable as u64) else { return Err(Next::Wait) };
+    let taken = inner.ready.take(usize::try_from(count).unwrap_or(usize::MAX));
+    shared.make_room(inner);
+    Ok(Slice { key, taken })
+}
+
+fn give<'a>(
+    env: Env<'a>,
+    shared: &Shared,
+    book: &Book,
+    slice: &Slice,
+    outcome: &mut Outcome<'a>,
+) -> NifResult<()> {
+    outcome.slices += 1;
+    let consumer = book.consumer(slice.key)?;
+    let given = match consumer.local() {
+        Some(pid) => {
+            let mut message = MessageEnv::new();
+            let mut given = Given::default();
+            message.build(|own| addressed(own, shared, book, consumer, slice, &mut given));
+            // a consumer that is gone takes its events with it; its monitor says so
+            message.send(env, &pid);
+            given
+        }
+        None => {
+            let mut given = Given::default();
+            let message = addressed(env, shared, book, consumer, slice, &mut given);
+            outcome.remote.push((consumer.pid(env), message).encode(env));
+            given
+        }
+    };
+    if let Some(revision) = given.revision {
+        shared.lock()?.revision = Some(revision);
+    }
+    if let Some(cause) = given.fault {
+        outcome.marks.push((atoms::stopped(), error::term(env, &cause)).encode(env));
+    }
+    Ok(())
+}
+
+/// What a message holds.
+#[derive(Default)]
+struct Given {
+    /// The revision of its last event.
+    revision: Option<u64>,
+    /// Why it ends before it should.
+    fault: Option<Error>,
+}
+
+/// `{:"$gen_consumer", {producer, tag}, events}`
+fn addressed<'b>(
+    env: Env<'b>,
+    shared: &Shared,
+    book: &Book,
+    consumer: &Consumer,
+    slice: &Slice,
+    given: &mut Given,
+) -> Term<'b> {
+    let from = (shared.owner(), consumer.tag(env));
+    (atoms::gen_consumer(), from, events(env, shared, book, slice, given)).encode(env)
+}
+
+fn events<'b>(env: Env<'b>, shared: &Shared, book: &Book, slice: &Slice, given: &mut Given) -> Term<'b> {
+    let (producer, subscription) = book.origin(env);
+    let mut terms = Terms::new(env);
+    'all: for Taken { frame: Held(frame), events } in &slice.taken {
+        let mut encoder = EventEncoder::new(env, frame, shared.bodies, producer, subscription);
+        for index in events.clone() {
+            match read(frame.messages().get(index)) {
+                Ok(event) => {
+                    given.revision = event.original().map(|original| original.revision).or(given.revision);
+                    terms.push(encoder.event(index, &event));
+                }
+                Err(fault) => {
+                    given.fault = Some(fault);
+                    break 'all;
+                }
+            }
+        }
+    }
+    terms.list(0)
+}
+
+fn read(message: Option<&Bytes>) -> Result<ReadEvent<'_>, Error> {
+    match parse(message.map_or(b"", |message| message)) {
+        Ok(Message::Event(event)) => Ok(event),
+        Ok(other) => Err(Error::Protocol { message: format!("{other:?} where an event was expected") }),
+        Err(error) => Err(Error::Protocol { message: format!("an event cannot be decoded: {error}") }),
+    }
+}
+
+impl<'a> Outcome<'a> {
+    fn answer(self, env: Env<'a>, next: Next) -> Term<'a> {
+        let next: Atom = match next {
+            Next::Wait => atoms::ok(),
+            Next::More => atoms::more(),
+            Next::Large => atoms::large(),
+        };
+        if self.remote.is_empty() && self.marks.is_empty() {
+            next.encode(env)
+        } else {
+            (next, self.remote, self.marks).encode(env)
+        }
+    }
+}

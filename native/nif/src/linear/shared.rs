@@ -1,0 +1,211 @@
+//! What the client's task and the producer process share: a mutex for moments, never held while anything is decoded.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use client::{Batch, Counts, Frame as ReadyFrame, Limits, ReadyQueue, Report, Sink};
+use reader_core::{Start, State};
+use rustler::{Encoder, Env, LocalPid, NifResult, OwnedEnv, ResourceArc, Term};
+use stage_core::DemandDispatcher;
+use tokio::sync::Notify;
+use wire::error::Error;
+
+use crate::error;
+use crate::event_term::Bodies;
+use crate::frame::Frame;
+pub use crate::linear::book::{Book, Consumer};
+
+mod atoms {
+    rustler::atoms! { penstock, ready, dropped, panicked, poisoned }
+}
+
+/// A batch of undecoded events, kept alive by whoever holds a body of it.
+#[derive(Clone)]
+pub struct Held(pub ResourceArc<Frame>);
+
+impl ReadyFrame for Held {
+    fn events(&self) -> usize {
+        self.0.messages().len()
+    }
+
+    fn bytes_of(&self, event: usize) -> usize {
+        self.0.messages().get(event).map_or(0, |message| message.len())
+    }
+}
+
+/// What happens between events.
+pub enum Mark {
+    State(State),
+    Stopped(Error),
+}
+
+pub struct Inner {
+    pub ready: ReadyQueue<Held, Mark>,
+    pub dispatcher: DemandDispatcher<u64>,
+    pub forward: bool,
+    pub state: State,
+    pub revision: Option<u64>,
+    pub counts: Counts,
+    /// A message that makes the producer serve is on its way to it.
+    woken: bool,
+    /// The task waits for room.
+    full: bool,
+}
+
+impl Inner {
+    pub fn ask(&mut self, key: u64, count: u64) {
+        // An ask that a cancellation has overtaken is of no consequence.
+        self.dispatcher.credit(&key, count).ok();
+    }
+
+    /// How many events may go out now.
+    pub fn wanted(&self) -> u64 {
+        if self.forward { self.dispatcher.demand() } else { 0 }
+    }
+
+    /// Notes that the producer is serving, so what comes from now on has to wake it again.
+    pub fn serving(&mut self) {
+        self.woken = false;
+    }
+
+    fn has_work(&self) -> bool {
+        self.ready.is_at_mark() || (self.wanted() > 0 && self.ready.events() > 0)
+    }
+}
+
+pub struct Shared {
+    inner: Mutex<Inner>,
+    room: Notify,
+    book: Mutex<Book>,
+    owner: LocalPid,
+    /// The most events of one message.
+    pub slice: usize,
+    pub bodies: Bodies,
+}
+
+impl Shared {
+    pub fn new(
+        owner: LocalPid,
+        limits: Limits,
+        slice: usize,
+        bodies: Bodies,
+        forward: bool,
+        book: Book,
+    ) -> Self {
+        let inner = Inner {
+            ready: ReadyQueue::new(limits),
+            dispatcher: DemandDispatcher::default(),
+            forward,
+            state: State::Connecting,
+            revision: None,
+            counts: Counts::default(),
+            woken: false,
+            full: false,
+        };
+        Self { inner: Mutex::new(inner), room: Notify::new(), book: Mutex::new(book), owner, slice, bodies }
+    }
+
+    /// Poisoned when something panicked while it held the lock: then this subscription is over, and says so.
+    pub fn lock(&self) -> NifResult<MutexGuard<'_, Inner>> {
+        self.inner.lock().map_err(|_| rustler::Error::RaiseTerm(Box::new(atoms::poisoned())))
+    }
+
+    /// For the producer process alone, who may therefore hold it for as long as a call lasts.
+    pub fn book(&self) -> NifResult<MutexGuard<'_, Book>> {
+        self.book.lock().map_err(|_| rustler::Error::RaiseTerm(Box::new(atoms::poisoned())))
+    }
+
+    pub fn subscribe(&self, key: u64, pid: Term<'_>, tag: Term<'_>) -> NifResult<()> {
+        self.book()?.add(key, Consumer::new(pid, tag));
+        self.lock()?.dispatcher.subscribe(key).map_err(|_| rustler::Error::BadArg)
+    }
+
+    pub fn cancel(&self, key: u64) -> NifResult<()> {
+        self.lock()?.dispatcher.cancel(&key);
+        self.book()?.remove(key);
+        Ok(())
+    }
+
+    pub fn begin(&self, from: Start) {
+        if let (Ok(mut inner), Start::After(revision)) = (self.inner.lock(), from) {
+            inner.revision = Some(revision);
+        }
+    }
+
+    /// Lets go of everything that waits.
+    pub fn clear(&self) {
+        if let Ok(mut inner) = self.inner.lock() {
+            inner.ready = ReadyQueue::new(Limits { events: 1, bytes: 1 });
+        }
+    }
+
+    pub fn owner(&self) -> LocalPid {
+        self.owner
+    }
+
+    pub fn panicked(&self) {
+        self.tell(|env| atoms::panicked().encode(env));
+    }
+
+    /// Wakes the task when there is room again.
+    pub fn make_room(&self, inner: &mut Inner) {
+        if inner.full && inner.ready.is_half_empty() {
+            inner.full = false;
+            self.room.notify_one();
+        }
+    }
+
+    /// Changes what is shared, and wakes the producer if that gives it something to do.
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        let Ok(mut inner) = self.inner.lock() else { return };
+        change(&mut inner);
+        let wake = inner.has_work() && !inner.woken;
+        inner.woken |= wake;
+        drop(inner);
+        if wake {
+            self.tell(|env| atoms::ready().encode(env));
+        }
+    }
+
+    /// Sends `{:penstock, what}` to the producer. Only for threads that are not the BEAM's own.
+    fn tell(&self, what: impl for<'b> FnOnce(Env<'b>) -> Term<'b>) {
+        // A producer that is gone needs no message: its monitor ends the task.
+        OwnedEnv::new().send_and_clear(&self.owner, |env| (atoms::penstock(), what(env))).ok();
+    }
+}
+
+impl Sink for Shared {
+    fn put(&self, batch: Batch) {
+        let frame = Held(Frame::new(batch.events));
+        self.change(|inner| inner.ready.put(frame));
+    }
+
+    fn report(&self, report: Report) {
+        match report {
+            Report::State(state) => self.change(|inner| inner.ready.mark(Mark::State(state))),
+            Report::Stopped(error) => self.change(|inner| inner.ready.mark(Mark::Stopped(error))),
+            Report::Dropped(cause, wait) => {
+                self.change(|inner| inner.state = State::BackingOff);
+                self.tell(|env| (atoms::dropped(), error::term(env, &cause), millis(wait)).encode(env));
+            }
+        }
+    }
+
+    fn count(&self, counts: Counts) {
+        self.change(|inner| inner.counts = counts);
+    }
+
+    async fn room(&self) {
+        let full = self.inner.lock().is_ok_and(|mut inner| {
+            inner.full = inner.ready.is_full();
+            inner.full
+        });
+        if full {
+            self.room.notified().await;
+        }
+    }
+}
+
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
