@@ -231,6 +231,11 @@ defmodule Penstock.Stage.Consumer do
     end
   end
 
+  defp send_producer(producer, tag, content) when is_pid(producer) and node(producer) == node() do
+    send(producer, {:"$gen_producer", {self(), tag}, content})
+    :ok
+  end
+
   defp send_producer(producer, tag, content) do
     Process.send(producer, {:"$gen_producer", {self(), tag}, content}, [:noconnect])
     :ok

@@ -38,9 +38,15 @@ defmodule Penstock.Stage.Outlet do
     outlet
   end
 
-  # Serves demand from the buffer and says how many events are to be asked of the source.
-  @spec ask(t, Subscribers.id(), pos_integer) :: {non_neg_integer, t}
-  def ask(%Outlet{core: core} = outlet, id, n), do: asked(Native.stage_ask(core, id, n), outlet, id, n)
+  # Serves demand from the buffer and says how many events are to be asked of the source; the number alone
+  # when nothing has changed here.
+  @spec ask(t, Subscribers.id(), pos_integer) :: non_neg_integer | {non_neg_integer, t}
+  def ask(%Outlet{core: core} = outlet, id, n) do
+    case Native.stage_ask(core, id, n) do
+      upstream when is_integer(upstream) -> upstream
+      asked -> asked(asked, outlet, id, n)
+    end
+  end
 
   defp asked(upstream, outlet, _id, _n) when is_integer(upstream), do: {upstream, outlet}
 
@@ -60,15 +66,19 @@ defmodule Penstock.Stage.Outlet do
     asked(asked, outlet, id, n)
   end
 
-  # Deals new events; what nobody waits for is buffered. Says how many were discarded.
-  @spec emit(t, [term, ...]) :: {discarded :: non_neg_integer, t}
+  # Deals new events; what nobody waits for is buffered. Says how many were discarded, unless all events
+  # went to one subscriber and nothing has changed here.
+  @spec emit(t, [term, ...]) :: :delivered | {discarded :: non_neg_integer, t}
   def emit(%Outlet{core: core} = outlet, events) do
     size = length(events)
 
     case Native.stage_emit(core, size) do
       id when is_integer(id) ->
         Subscribers.deliver(outlet.subscribers, id, events)
-        {0, outlet}
+        :delivered
+
+      :heap ->
+        {0, %{outlet | shelf: Shelf.put(outlet.shelf, events, size)}}
 
       deals ->
         deal(deals, events, size, outlet)

@@ -38,6 +38,7 @@ defmodule Penstock.Stage.Producer do
 
   def emit(events, %State{outlet: outlet} = stage) do
     case Outlet.emit(outlet, events) do
+      :delivered -> stage
       {0, outlet} -> %{stage | outlet: outlet}
       {discarded, outlet} -> report(discarded, %{stage | outlet: outlet})
     end
@@ -86,8 +87,10 @@ defmodule Penstock.Stage.Producer do
   def ask(from, n, %State{outlet: outlet} = stage) when n > 0 do
     case Subscribers.fetch(outlet.subscribers, from) do
       {:ok, id} ->
-        {upstream, outlet} = Outlet.ask(outlet, id, min(n, @most))
-        forward(upstream, %{stage | outlet: outlet})
+        case Outlet.ask(outlet, id, min(n, @most)) do
+          {upstream, outlet} -> forward(upstream, %{stage | outlet: outlet})
+          upstream -> forward(upstream, stage)
+        end
 
       :unknown ->
         {:noreply, stage}

@@ -1,36 +1,46 @@
 defmodule Penstock.Stage.Shelf do
   @moduledoc false
   # The buffered events that are still on the producer's heap, the oldest of all that it has buffered. Their
-  # number is the native buffer's business; here they only wait, batch by batch.
+  # number is the native buffer's business; here they only wait: batch by batch, and what comes in dribs and
+  # drabs in one list, newest first, that becomes a batch when it is needed.
 
-  @type t :: {front :: [batch], rear :: [batch]}
+  @type t :: {front :: [batch], rear :: [batch], loose_size :: non_neg_integer, loose :: [term]}
   @typep batch :: {size :: pos_integer, [term, ...]}
 
+  # Batches smaller than this cost less as loose events.
+  @small 16
+
   @spec new() :: t
-  def new, do: {[], []}
+  def new, do: {[], [], 0, []}
 
   @spec put(t, [term], non_neg_integer) :: t
-  def put(shelf, _events, 0), do: shelf
-  def put({front, rear}, events, size), do: {front, [{size, events} | rear]}
+  def put({front, rear, loose_size, loose}, events, size) when size < @small,
+    do: {front, rear, loose_size + size, :lists.reverse(events, loose)}
+
+  def put({front, rear, 0, []}, events, size), do: {front, [{size, events} | rear], 0, []}
+  def put(shelf, events, size), do: shelf |> tidy() |> put(events, size)
 
   # The oldest `n` events; fewer when there are fewer.
   @spec take(t, non_neg_integer) :: {[term], t}
-  def take({front, rear}, n) do
-    {batches, shelf} = take(front, rear, n, [])
+  def take(shelf, n) do
+    {batches, shelf} = take(shelf, n, [])
     {join(batches), shelf}
   end
 
-  defp take(front, rear, 0, taken), do: {taken, {front, rear}}
-  defp take([], [], _n, taken), do: {taken, {[], []}}
-  defp take([], rear, n, taken), do: take(:lists.reverse(rear), [], n, taken)
+  defp take(shelf, 0, taken), do: {taken, shelf}
+  defp take({[], [], 0, []} = shelf, _n, taken), do: {taken, shelf}
+  defp take({[], [], _size, _loose} = shelf, n, taken), do: shelf |> tidy() |> take(n, taken)
+  defp take({[], rear, size, loose}, n, taken), do: take({:lists.reverse(rear), [], size, loose}, n, taken)
 
-  defp take([{size, events} | front], rear, n, taken) when size <= n,
-    do: take(front, rear, n - size, [events | taken])
+  defp take({[{size, events} | front], rear, loose_size, loose}, n, taken) when size <= n,
+    do: take({front, rear, loose_size, loose}, n - size, [events | taken])
 
-  defp take([{size, events} | front], rear, n, taken) do
+  defp take({[{size, events} | front], rear, loose_size, loose}, n, taken) do
     {now, later} = :lists.split(n, events)
-    {[now | taken], {[{size - n, later} | front], rear}}
+    {[now | taken], {[{size - n, later} | front], rear, loose_size, loose}}
   end
+
+  defp tidy({front, rear, size, loose}), do: {front, [{size, :lists.reverse(loose)} | rear], 0, []}
 
   defp join([events]), do: events
   defp join(batches), do: batches |> :lists.reverse() |> :lists.append()

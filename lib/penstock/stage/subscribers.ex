@@ -108,6 +108,12 @@ defmodule Penstock.Stage.Subscribers do
     end
   end
 
+  # A plain send is the cheaper one, but only a local receiver never makes it wait for a connection.
+  defp answer(pid, tag, content) when node(pid) == node() do
+    send(pid, {:"$gen_consumer", {self(), tag}, content})
+    :ok
+  end
+
   defp answer(pid, tag, content) do
     Process.send(pid, {:"$gen_consumer", {self(), tag}, content}, [:noconnect])
     :ok

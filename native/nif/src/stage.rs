@@ -127,12 +127,20 @@ fn stage_buffered(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
 }
 
 /// Who gets how many of `n` new events: one number when one subscriber gets them all, otherwise a list
-/// of pairs; what it leaves over nobody waits for.
+/// of pairs; what it leaves over nobody waits for. `heap` when nobody waits for any and the buffer, which
+/// has counted them already, leaves them on the owner's heap.
 #[rustler::nif]
 fn stage_emit<'a>(env: Env<'a>, outlet: Ref, n: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         let mut deals = state.outlet.emit(n);
-        let Some(first) = deals.next() else { return Ok(Term::list_new_empty(env)) };
+        let Some(first) = deals.next() else {
+            return Ok(if state.is_shallow(n) && n <= state.outlet.buffer().free() {
+                state.store_on_heap(n);
+                atoms::heap().encode(env)
+            } else {
+                Term::list_new_empty(env)
+            });
+        };
         if first.1 == n {
             return Ok(first.0.encode(env));
         }
@@ -174,8 +182,7 @@ fn stage_store<'a>(env: Env<'a>, outlet: Ref, events: Term<'a>, n: u64) -> NifRe
     outlet.with(env, |state| {
         let buffer = state.outlet.buffer();
         let taken = n.min(buffer.room());
-        let shallow = buffer.count() == state.on_heap && buffer.count() + taken <= HEAP_LIMIT;
-        if shallow || taken == 0 {
+        if state.is_shallow(taken) || taken == 0 {
             let stored = state.store_on_heap(taken);
             return Ok((atoms::heap(), stored.evicted, n - taken, stored.released.len()).encode(env));
         }
@@ -191,6 +198,11 @@ fn stage_mark(env: Env<'_>, outlet: Ref) -> NifResult<bool> {
 }
 
 impl State {
+    /// Whether `n` events more may stay on the owner's heap, which holds the oldest ones only.
+    fn is_shallow(&self, n: u64) -> bool {
+        self.outlet.buffer().count() == self.on_heap && self.on_heap.saturating_add(n) <= HEAP_LIMIT
+    }
+
     fn store_on_heap(&mut self, n: u64) -> Stored<()> {
         let buffer = self.outlet.buffer_mut();
         let stored = match buffer.last() {

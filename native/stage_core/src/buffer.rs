@@ -83,6 +83,11 @@ impl<B: Batch, M> Buffer<B, M> {
         }
     }
 
+    /// How many events it would take without discarding any.
+    pub fn free(&self) -> u64 {
+        self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.count))
+    }
+
     /// Appends events.
     pub fn store(&mut self, mut batch: B) -> Stored<M> {
         let count = batch.count();
