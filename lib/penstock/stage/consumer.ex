@@ -30,7 +30,7 @@ defmodule Penstock.Stage.Consumer do
   @spec subscribe(nil | {tag :: term, reason :: term}, producer :: term, keyword, State.t()) :: subscribed
   def subscribe(_current, to, _options, %State{type: :producer} = stage) do
     Logger.error(
-      "Penstock producer #{Subscribers.name()} cannot be subscribed to another stage: #{inspect(to)}"
+      "Penstock.Stage producer #{Subscribers.name()} cannot be subscribed to another stage: #{inspect(to)}"
     )
 
     {:reply, {:error, :not_a_consumer}, stage}
@@ -42,7 +42,10 @@ defmodule Penstock.Stage.Consumer do
       open(producer, current, to, options, {cancel, {max, min, max}}, stage)
     else
       {:error, message} ->
-        Logger.error("Penstock consumer #{Subscribers.name()} cannot subscribe to #{inspect(to)}: #{message}")
+        Logger.error(
+          "Penstock.Stage consumer #{Subscribers.name()} cannot subscribe to #{inspect(to)}: #{message}"
+        )
+
         {:reply, {:error, {:bad_opts, message}}, stage}
     end
   end
@@ -70,7 +73,7 @@ defmodule Penstock.Stage.Consumer do
 
   defp open(nil, _current, to, _options, _source, stage) do
     Logger.error(
-      "Penstock consumer #{inspect(stage.mod)} was not able to subscribe to the process #{inspect(to)} " <>
+      "Penstock.Stage consumer #{inspect(stage.mod)} was not able to subscribe to the process #{inspect(to)} " <>
         "because that process is not alive"
     )
 
@@ -110,11 +113,15 @@ defmodule Penstock.Stage.Consumer do
   @spec receive_events({pid, tag :: term}, [term], State.t()) :: State.step()
   def receive_events({pid, tag} = from, events, %State{type: type, sources: sources} = stage) do
     case sources do
-      %{^tag => _source} when type == :producer_consumer ->
-        pump(%{stage | backlog: :queue.in({:events, events, from}, stage.backlog)})
+      %{^tag => source} when type == :consumer ->
+        consume(events, from, source, stage)
 
       %{^tag => source} ->
-        consume(events, from, source, stage)
+        if :queue.is_empty(stage.backlog) and Outlet.demand(stage.outlet) > 0 do
+          consume(events, from, source, stage)
+        else
+          {:noreply, %{stage | backlog: :queue.in({:events, events, from}, stage.backlog)}}
+        end
 
       %{} ->
         send_producer(pid, tag, {:cancel, :unknown_subscription})
@@ -187,7 +194,7 @@ defmodule Penstock.Stage.Consumer do
 
     if elem(step, 0) == :noreply and Source.fatal?(cancel, reason) do
       Logger.info(
-        "Penstock consumer #{Subscribers.name()} is stopping after receiving cancel from producer " <>
+        "Penstock.Stage consumer #{Subscribers.name()} is stopping after receiving cancel from producer " <>
           "#{inspect(producer)} with reason: #{inspect(reason)}"
       )
 

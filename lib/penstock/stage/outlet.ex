@@ -9,11 +9,12 @@ defmodule Penstock.Stage.Outlet do
   alias Penstock.Stage.{Shelf, Subscribers}
   alias __MODULE__
 
-  @enforce_keys [:core]
-  defstruct [:core, subscribers: Subscribers.new(), shelf: Shelf.new(), infos: :queue.new()]
+  @enforce_keys [:core, :dispatcher]
+  defstruct [:core, :dispatcher, subscribers: Subscribers.new(), shelf: Shelf.new(), infos: :queue.new()]
 
   @type t :: %Outlet{
           core: reference,
+          dispatcher: module,
           subscribers: Subscribers.t(),
           shelf: Shelf.t(),
           infos: :queue.queue(term)
@@ -22,7 +23,8 @@ defmodule Penstock.Stage.Outlet do
   @spec new(Penstock.Dispatcher.config(), non_neg_integer | :infinity, :first | :last) :: t
   def new({:demand, max_demand, shuffle?}, buffer_size, keep) do
     seed = if shuffle?, do: :rand.uniform(4_294_967_296)
-    %Outlet{core: Native.stage_new(buffer_size, keep, max_demand, seed)}
+    core = Native.stage_new(buffer_size, keep, max_demand, seed)
+    %Outlet{core: core, dispatcher: Penstock.DemandDispatcher}
   end
 
   # Lets a subscription that `Subscribers.add/2` has noted take part in what is dealt.
@@ -59,7 +61,7 @@ defmodule Penstock.Stage.Outlet do
     {pid, _tag} = Map.fetch!(outlet.subscribers.by_id, id)
 
     Logger.warning(
-      "Penstock producer #{Subscribers.name()} expects a maximum demand of #{max}, and " <>
+      "Penstock.Stage producer #{Subscribers.name()} expects a maximum demand of #{max}, and " <>
         "#{inspect(pid)} asked for #{n}: consumers that ask for more than others are served before them"
     )
 

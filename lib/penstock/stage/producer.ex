@@ -26,7 +26,7 @@ defmodule Penstock.Stage.Producer do
 
   def emit(events, %State{type: :consumer} = stage) do
     Logger.error(
-      "Penstock consumer #{Subscribers.name()} cannot dispatch events (an empty list must be returned): " <>
+      "Penstock.Stage consumer #{Subscribers.name()} cannot dispatch events (an empty list must be returned): " <>
         inspect(events)
     )
 
@@ -46,7 +46,9 @@ defmodule Penstock.Stage.Producer do
 
   defp report(discarded, %State{mod: mod, state: state} = stage) do
     if not function_exported?(mod, :format_discarded, 2) or mod.format_discarded(discarded, state) do
-      Logger.warning("Penstock producer #{Subscribers.name()} has discarded #{discarded} events from buffer")
+      Logger.warning(
+        "Penstock.Stage producer #{Subscribers.name()} has discarded #{discarded} events from buffer"
+      )
     end
 
     stage
@@ -99,7 +101,7 @@ defmodule Penstock.Stage.Producer do
 
   def ask(from, n, stage) do
     Logger.error(
-      "Penstock producer #{Subscribers.name()} ignores an ask for #{n} events from: #{inspect(from)}, " <>
+      "Penstock.Stage producer #{Subscribers.name()} ignores an ask for #{n} events from: #{inspect(from)}, " <>
         "expected a positive integer"
     )
 
@@ -154,7 +156,7 @@ defmodule Penstock.Stage.Producer do
 
   def set_mode(_mode, %State{type: type} = stage) when type != :producer do
     Logger.error(
-      "Demand mode can only be set for producers, Penstock stage #{Subscribers.name()} is a #{type}"
+      "Demand mode can only be set for producers, Penstock.Stage #{Subscribers.name()} is a #{type}"
     )
 
     {:noreply, stage}

@@ -85,7 +85,7 @@ defmodule Penstock.Stage.Server do
 
   def handle_call(:"$estimate_buffered_count", _from, %State{type: :consumer} = stage) do
     Logger.error(
-      "Buffered count can only be requested for producers, Penstock stage #{Subscribers.name()} is a consumer"
+      "Buffered count can only be requested for producers, Penstock.Stage #{Subscribers.name()} is a consumer"
     )
 
     {:reply, 0, stage}
@@ -180,7 +180,7 @@ defmodule Penstock.Stage.Server do
 
   defp misdirected(message, %State{type: type} = stage) do
     Logger.error(
-      "Penstock #{type} #{Subscribers.name()} received #{elem(message, 0)} message: #{inspect(message)}"
+      "Penstock.Stage #{type} #{Subscribers.name()} received #{elem(message, 0)} message: #{inspect(message)}"
     )
 
     {:noreply, stage}
@@ -228,14 +228,18 @@ defmodule Penstock.Stage.Server do
   defp describe(%State{type: type, sources: sources, outlet: outlet}) do
     producers = for {_tag, {producer, _cancel, _flow}} <- sources, do: producer
 
-    [{~c"Stage", type}] ++
-      if(type == :producer, do: [], else: [{~c"Producers", producers}]) ++
-      if(type == :consumer,
-        do: [],
-        else: [
-          {~c"Consumers", Subscribers.pids(outlet.subscribers)},
-          {~c"Buffer size", Outlet.buffered(outlet)}
-        ]
-      )
+    case type do
+      :consumer -> [{~c"Stage", type}, {~c"Producers", producers}]
+      :producer -> [{~c"Stage", type} | describe(outlet)]
+      :producer_consumer -> [{~c"Stage", type}, {~c"Producers", producers} | describe(outlet)]
+    end
+  end
+
+  defp describe(%Outlet{dispatcher: dispatcher, subscribers: subscribers} = outlet) do
+    [
+      {~c"Dispatcher", dispatcher},
+      {~c"Consumers", Subscribers.pids(subscribers)},
+      {~c"Buffer size", Outlet.buffered(outlet)}
+    ]
   end
 end

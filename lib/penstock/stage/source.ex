@@ -36,7 +36,7 @@ defmodule Penstock.Stage.Source do
 
   defp excess(count, from) do
     Logger.error(
-      "Penstock consumer #{Subscribers.name()} has received #{count} events in excess from: #{inspect(from)}"
+      "Penstock.Stage consumer #{Subscribers.name()} has received #{count} events in excess from: #{inspect(from)}"
     )
   end
 end

@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use thiserror::Error;
 
 /// A subscriber of this key is there already.
@@ -41,8 +43,9 @@ struct Subscriber<K> {
 /// leaves behind serves the next one instead of being asked for twice.
 #[derive(Debug, Clone)]
 pub struct DemandDispatcher<K> {
-    /// Highest demand first; among equals, who has waited longer.
-    subscribers: Vec<Subscriber<K>>,
+    /// Highest demand first; among equals, who has waited longer. A queue, for who is served usually goes
+    /// from its front to its back.
+    subscribers: VecDeque<Subscriber<K>>,
     demand: u64,
     claimed: u64,
     max_demand: Option<u64>,
@@ -59,7 +62,7 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
     /// A dispatcher without subscribers.
     pub fn new(options: DemandOptions) -> Self {
         Self {
-            subscribers: Vec::new(),
+            subscribers: VecDeque::new(),
             demand: 0,
             claimed: 0,
             max_demand: options.max_demand,
@@ -72,14 +75,14 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
         if self.position(&key).is_some() {
             return Err(AlreadySubscribed);
         }
-        self.subscribers.push(Subscriber { key, demand: 0 });
+        self.subscribers.push_back(Subscriber { key, demand: 0 });
         Ok(())
     }
 
     /// Removes a subscriber and says how many events it still waited for.
     pub fn cancel(&mut self, key: &K) -> Option<u64> {
         let at = self.position(key)?;
-        let subscriber = self.subscribers.remove(at);
+        let subscriber = self.subscribers.remove(at)?;
         self.demand = self.demand.saturating_sub(subscriber.demand);
         Some(subscriber.demand)
     }
@@ -94,8 +97,8 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
     /// one was larger.
     pub fn credit(&mut self, key: &K, n: u64) -> Result<Option<u64>, UnknownSubscriber> {
         let at = self.position(key).ok_or(UnknownSubscriber)?;
+        let mut subscriber = self.subscribers.remove(at).ok_or(UnknownSubscriber)?;
         let max = *self.max_demand.get_or_insert(n);
-        let mut subscriber = self.subscribers.remove(at);
         // Sums saturate together, so that a subscriber's part never exceeds the whole.
         let n = n.min(u64::MAX - self.demand);
         subscriber.demand += n;
@@ -150,15 +153,12 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
         if let Some(seed) = self.shuffle.take() {
             self.shuffle_equals(seed);
         }
-        let first = self.subscribers.first_mut()?;
+        let mut first = self.subscribers.pop_front()?;
         let n = first.demand.min(available);
         first.demand -= n;
         self.demand -= n;
         let key = first.key.clone();
-        if self.subscribers.get(1).is_some() {
-            let first = self.subscribers.remove(0);
-            self.place(first);
-        }
+        self.place(first);
         Some((key, n))
     }
 
@@ -172,8 +172,9 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
     }
 
     fn shuffle_equals(&mut self, seed: u64) {
-        fastrand::Rng::with_seed(seed).shuffle(&mut self.subscribers);
-        self.subscribers.sort_by_key(|subscriber| std::cmp::Reverse(subscriber.demand));
+        let subscribers = self.subscribers.make_contiguous();
+        fastrand::Rng::with_seed(seed).shuffle(subscribers);
+        subscribers.sort_by_key(|subscriber| std::cmp::Reverse(subscriber.demand));
     }
 }
 
