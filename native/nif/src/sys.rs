@@ -89,22 +89,26 @@ impl<'a> Terms<'a> {
 /// An environment for messages that a NIF sends: terms are built in it and go to their process without a copy.
 pub struct MessageEnv {
     env: OwnedEnv,
+    /// It holds terms; also after a closure that panicked.
+    used: bool,
     message: Option<ErlNifTerm>,
 }
 
 impl MessageEnv {
     /// An empty one.
     pub fn new() -> Self {
-        Self { env: OwnedEnv::new(), message: None }
+        Self { env: OwnedEnv::new(), used: false, message: None }
     }
 
     /// Builds the message. What an earlier call built and nobody sent is dropped.
     ///
     /// The environment's lifetime is known to the closure alone, so no term of it can leave but the one returned.
     pub fn build(&mut self, message: impl for<'m> FnOnce(Env<'m>) -> Term<'m>) {
-        if self.message.take().is_some() {
+        self.message = None;
+        if self.used {
             self.env.clear();
         }
+        self.used = true;
         self.message = Some(self.env.run(|env| message(env).as_c_arg()));
     }
 
@@ -122,6 +126,7 @@ impl MessageEnv {
         // that went well its terms are no longer valid; they are given up below in either case.
         let sent = is_process && unsafe { enif_send(caller.as_c_arg(), to.as_c_arg(), env, message) } == 1;
         self.env.clear();
+        self.used = false;
         sent
     }
 }
