@@ -129,4 +129,23 @@ defmodule Penstock.StageTest do
     assert inspect(:sys.get_status(producer), limit: :infinity) =~ ~r/Consumers[^}]*#{inspect(consumer)}/
     assert inspect(:sys.get_status(consumer), limit: :infinity) =~ ~r/Producers[^}]*#{inspect(producer)}/
   end
+
+  test "the module says how its state is shown and how it is changed to new code" do
+    defmodule Changing do
+      use Penstock.Stage
+      def init(state), do: {:producer, state}
+      def handle_call(:state, _from, state), do: {:reply, state, [], state}
+      def format_status(:normal, [_dictionary, _state]), do: :shown
+      def code_change(_old, _state, :fails), do: {:error, :no}
+      def code_change(_old, state, extra), do: {:ok, {state, extra}}
+    end
+
+    {:ok, stage} = Stage.start(Changing, :old)
+    assert inspect(:sys.get_status(stage)) =~ ":shown"
+    :ok = :sys.suspend(stage)
+    assert {:error, _} = :sys.change_code(stage, Changing, "1", :fails)
+    :ok = :sys.change_code(stage, Changing, "1", :new)
+    :ok = :sys.resume(stage)
+    assert Stage.call(stage, :state) == {:old, :new}
+  end
 end

@@ -14,7 +14,7 @@ defmodule Penstock.Stage.Options do
 
   @doc "An integer within a range."
   @spec integer(keyword, atom, term, Range.t()) :: checked(integer)
-  def integer(options, key, default, min..max) do
+  def integer(options, key, default, min..max//_) do
     {value, options} = Keyword.pop(options, key, default)
 
     cond do
