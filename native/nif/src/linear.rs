@@ -154,8 +154,10 @@ fn linear_ask<'a>(env: Env<'a>, linear: ResourceArc<Linear>, key: u64, count: u6
     serve(env, &linear.shared, Budget::ordinary())
 }
 
+/// What the producer does when it is woken.
 #[rustler::nif]
 fn linear_serve(env: Env<'_>, linear: ResourceArc<Linear>) -> NifResult<Term<'_>> {
+    linear.shared.lock()?.awake();
     serve(env, &linear.shared, Budget::ordinary())
 }
 

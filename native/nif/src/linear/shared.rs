@@ -14,6 +14,7 @@ use crate::error;
 use crate::event_term::Bodies;
 use crate::frame::Frame;
 pub use crate::linear::book::{Book, Consumer};
+use crate::linear::serve::Next;
 
 mod atoms {
     rustler::atoms! { penstock, ready, dropped, panicked, poisoned }
@@ -63,9 +64,14 @@ impl Inner {
         if self.forward { self.dispatcher.demand() } else { 0 }
     }
 
-    /// Notes that the producer is serving, so what comes from now on has to wake it again.
-    pub fn serving(&mut self) {
+    /// Notes that the message that wakes the producer has come: what happens from now on has to send another.
+    pub fn awake(&mut self) {
         self.woken = false;
+    }
+
+    /// What the producer does about a next slice: it sends itself the message that wakes it, if none is on its way.
+    pub fn once_more(&mut self) -> Next {
+        if std::mem::replace(&mut self.woken, true) { Next::Wait } else { Next::More }
     }
 
     fn has_work(&self) -> bool {

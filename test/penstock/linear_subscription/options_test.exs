@@ -1,0 +1,109 @@
+defmodule Penstock.LinearSubscription.OptionsTest do
+  use ExUnit.Case, async: true
+
+  alias Penstock.{Error, LinearSubscription}
+
+  @good [
+    connection: "esdb://127.0.0.1:1?tls=false",
+    stream_name: "s",
+    restore_stream_position!: {Kernel, :self, []}
+  ]
+
+  for {option, wrong, takes} <- [
+        {:connection, 1, "a Penstock.EventStore"},
+        {:stream_name, "", "a string that is not empty"},
+        {:stream_name, :s, "a string that is not empty"},
+        {:restore_stream_position!, :start, "{module, function, arguments} or a function without arguments"},
+        {:json, :yes, ":decode, :raw"},
+        {:buffer_size, 0, "an integer from 1 on"},
+        {:buffer_size, :infinity, "an integer from 1 on"},
+        {:buffer_bytes, -1, "an integer from 1 on"},
+        {:buffer_keep, :all, ":first, :last"},
+        {:dispatcher, GenStage.BroadcastDispatcher, "Penstock.DemandDispatcher or GenStage.DemandDispatcher"},
+        {:demand, :now, ":forward, :accumulate"},
+        {:copy_bodies?, 1, "true or false"},
+        {:timeout, -1, "milliseconds or :infinity"},
+        {:hibernate_after, "1", "milliseconds or :infinity"},
+        {:spawn_opt, :link, "a list"},
+        {:debug, :trace, "a list"},
+        {:read_opts, [:all], "a keyword list"}
+      ],
+      takes do
+    test "#{inspect(option)}: #{inspect(wrong)} is refused by name, with what it takes" do
+      wrong = unquote(Macro.escape(wrong))
+      error = assert_raise ArgumentError, fn -> start(unquote(option), wrong) end
+      assert error.message =~ inspect(unquote(option))
+      assert error.message =~ unquote(takes)
+      assert error.message =~ inspect(wrong)
+    end
+  end
+
+  test "an unknown option is refused with those there are" do
+    error = assert_raise ArgumentError, fn -> start(:streamname, "s") end
+    assert error.message =~ "unknown option :streamname; it takes :connection, :stream_name"
+  end
+
+  test "an option given twice is refused" do
+    assert_raise ArgumentError, ~r/:json is given more than once/, fn ->
+      LinearSubscription.start_link(@good ++ [json: :raw, json: :decode])
+    end
+  end
+
+  test "an unknown read option is refused by name" do
+    assert_raise ArgumentError, ~r/option :read_opts: unknown option :max; it takes :max_count/, fn ->
+      start(:read_opts, max: 1)
+    end
+  end
+
+  for required <- [:connection, :stream_name, :restore_stream_position!] do
+    test "#{inspect(required)} is required" do
+      assert_raise ArgumentError, ~r/option #{inspect(unquote(required))} is required/, fn ->
+        LinearSubscription.start_link(Keyword.delete(@good, unquote(required)))
+      end
+    end
+  end
+
+  test "options that are none are refused" do
+    assert_raise ArgumentError, ~r/takes a keyword list of options, got: :ok/, fn ->
+      LinearSubscription.start_link(:ok)
+    end
+  end
+
+  for wrong <- [-1, "3", nil, 1.0, {:ok, 1}, 0x8000_0000_0000_0000] do
+    @tag :capture_log
+    test "a position that is none, #{inspect(wrong)}, ends the start" do
+      Process.flag(:trap_exit, true)
+      wrong = unquote(Macro.escape(wrong))
+
+      assert {:error, {%ArgumentError{message: message}, _}} =
+               start(:restore_stream_position!, fn -> wrong end)
+
+      assert message =~ ":restore_stream_position!"
+      assert message =~ "it returned: #{inspect(wrong)}"
+    end
+  end
+
+  @tag :capture_log
+  test "a function that cannot restore ends the start with its own error" do
+    Process.flag(:trap_exit, true)
+
+    assert {:error, {%RuntimeError{message: "no table"}, _}} =
+             start(:restore_stream_position!, fn -> raise "no table" end)
+  end
+
+  @tag :capture_log
+  test "a connection that is not there ends the start and is named" do
+    Process.flag(:trap_exit, true)
+
+    assert {:error, {:noproc, {GenServer, :call, [Penstock.NoSuchStore | _]}}} =
+             start(:connection, Penstock.NoSuchStore)
+  end
+
+  @tag :capture_log
+  test "a connection string that cannot be read ends the start" do
+    Process.flag(:trap_exit, true)
+    assert {:error, {%Error{reason: :invalid_connection_string}, _}} = start(:connection, "http://localhost")
+  end
+
+  defp start(option, value), do: LinearSubscription.start_link(Keyword.put(@good, option, value))
+end

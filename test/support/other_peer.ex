@@ -1,0 +1,32 @@
+defmodule Penstock.OtherPeer do
+  @moduledoc false
+  # A server that speaks HTTP/1.1 only, whatever it is asked.
+
+  def listen(port) do
+    test = self()
+
+    spawn_link(fn ->
+      {:ok, listener} = :gen_tcp.listen(port, [:binary, active: false, reuseaddr: true, ip: {127, 0, 0, 1}])
+      {:ok, port} = :inet.port(listener)
+      send(test, {self(), :listening, port})
+      accept(listener, test)
+    end)
+  end
+
+  def port(peer) do
+    receive do: ({^peer, :listening, port} -> port)
+  end
+
+  def await_call(peer) do
+    receive do: ({^peer, :called} -> :ok)
+  end
+
+  defp accept(listener, test) do
+    {:ok, socket} = :gen_tcp.accept(listener)
+    {:ok, _} = :gen_tcp.recv(socket, 0)
+    :gen_tcp.send(socket, "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+    :gen_tcp.close(socket)
+    send(test, {self(), :called})
+    accept(listener, test)
+  end
+end
