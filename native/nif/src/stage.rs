@@ -222,23 +222,21 @@ impl State {
             Some(TermBatch::Native(last)) => last.space(),
             _ => 0,
         };
-        let (copied, stored) = if space > 0 {
-            let kept = n.min(space);
-            let mut copied = Err(Error::BadArg);
+        let (pushed, stored) = if space > 0 {
+            let mut pushed = Err(Error::BadArg);
             let meter = &mut self.meter;
             let stored = buffer.extend_last(|last| {
                 if let TermBatch::Native(last) = last {
-                    copied = meter.time(|| last.push(events, kept)).map(|rest| (rest, kept));
+                    pushed = meter.time(|| last.push(events, n.min(space)));
                 }
             });
-            (copied, stored)
+            (pushed?, stored)
         } else {
-            let kept = n.min(CHUNK);
             let mut batch = EnvBatch::new();
-            let rest = self.meter.time(|| batch.push(events, kept))?;
-            (Ok((rest, kept)), Some(buffer.store(TermBatch::Native(batch))))
+            let pushed = self.meter.time(|| batch.push(events, n.min(CHUNK)))?;
+            (pushed, Some(buffer.store(TermBatch::Native(batch))))
         };
-        let (rest, kept) = copied?;
+        let (rest, kept) = pushed;
         let stored = stored.ok_or(Error::BadArg)?;
         self.on_heap = self.on_heap.saturating_sub(stored.evicted);
         Ok((rest, kept, stored))

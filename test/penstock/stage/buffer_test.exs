@@ -174,6 +174,19 @@ defmodule Penstock.Stage.BufferTest do
       assert_receive {:handle_info, ^producer, :middle}
     end
 
+    test "holds large events as well, in smaller portions" do
+      producer = producer(buffer_size: :infinity)
+      emit(producer, 1..10_000)
+      large = for n <- 1..600, do: Map.new(1..200, &{&1, {n, "value", [&1]}})
+      emit(producer, large)
+      for event <- large, do: emit(producer, [event])
+      tag = ask(producer, subscribe(producer), 10_000)
+      assert producer |> batches(tag) |> Enum.concat() == Enum.to_list(1..10_000)
+      portions = batches(producer, ask(producer, tag, 1200))
+      assert Enum.concat(portions) == large ++ large
+      assert length(portions) > div(1200, 256) + 1
+    end
+
     test "leaves the producer's heap alone" do
       producer = producer(buffer_size: :infinity)
       emit(producer, 1..10_000)

@@ -1,9 +1,18 @@
+use std::time::{Duration, Instant};
+
 use rustler::env::SavedTerm;
 use rustler::{Encoder, Env, NifResult, OwnedEnv, Term};
 use stage_core::Batch;
 
 /// How many events share an environment, and so how many one call copies at most.
 pub const CHUNK: u64 = 256;
+
+/// How long copying the events of one environment may take: large events share one with fewer others, for
+/// taking them out takes about as long as putting them in.
+const CHUNK_TIME: Duration = Duration::from_micros(150);
+
+/// How many events are copied between two looks at the clock.
+const CLOCKED: u64 = 8;
 
 /// Buffered terms.
 pub enum TermBatch {
@@ -52,6 +61,7 @@ pub struct EnvBatch {
     newest_first: bool,
     count: u64,
     pushed: u64,
+    spent: Duration,
 }
 
 impl EnvBatch {
@@ -59,31 +69,37 @@ impl EnvBatch {
     pub fn new() -> Self {
         let env = OwnedEnv::new();
         let list = env.run(|inner| env.save(Term::list_new_empty(inner)));
-        Self { env, list, newest_first: true, count: 0, pushed: 0 }
+        Self { env, list, newest_first: true, count: 0, pushed: 0, spent: Duration::ZERO }
     }
 
     /// How many events it can still take. What was taken out frees nothing before the environment is freed.
     pub fn space(&self) -> u64 {
-        CHUNK.saturating_sub(self.pushed)
+        if self.spent < CHUNK_TIME { CHUNK.saturating_sub(self.pushed) } else { 0 }
     }
 
-    /// Copies the first `n` of `events` in and gives back the rest of them.
-    pub fn push<'a>(&mut self, events: Term<'a>, n: u64) -> NifResult<Term<'a>> {
+    /// Copies up to `n` of `events` in, at least one; the rest of them, and how many went in.
+    pub fn push<'a>(&mut self, events: Term<'a>, n: u64) -> NifResult<(Term<'a>, u64)> {
         self.turn(true)?;
-        let mut rest = events;
+        let start = Instant::now();
+        let (mut rest, mut copied) = (events, 0);
         let list = self.env.run(|inner| {
             let mut list = self.list.load(inner);
-            for _ in 0..n {
+            while copied < n {
                 let (event, tail) = rest.list_get_cell()?;
                 list = list.list_prepend(event);
                 rest = tail;
+                copied += 1;
+                if copied % CLOCKED == 0 && self.spent + start.elapsed() >= CHUNK_TIME {
+                    break;
+                }
             }
             Ok::<_, rustler::Error>(self.env.save(list))
         })?;
         self.list = list;
-        self.count += n;
-        self.pushed += n;
-        Ok(rest)
+        self.count += copied;
+        self.pushed += copied;
+        self.spent += start.elapsed();
+        Ok((rest, copied))
     }
 
     /// Takes the first `n` events out, as a list in `caller`.
