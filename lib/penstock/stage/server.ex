@@ -228,18 +228,12 @@ defmodule Penstock.Stage.Server do
   defp describe(%State{type: type, sources: sources, outlet: outlet}) do
     producers = for {_tag, {producer, _cancel, _flow}} <- sources, do: producer
 
-    case type do
-      :consumer -> [{~c"Stage", type}, {~c"Producers", producers}]
-      :producer -> [{~c"Stage", type} | describe(outlet)]
-      :producer_consumer -> [{~c"Stage", type}, {~c"Producers", producers} | describe(outlet)]
-    end
+    [{~c"Stage", type}] ++
+      if(outlet, do: [{~c"Dispatcher", outlet.dispatcher}], else: []) ++
+      if(type == :producer, do: [], else: [{~c"Producers", producers}]) ++
+      if(outlet, do: describe(outlet), else: [])
   end
 
-  defp describe(%Outlet{dispatcher: dispatcher, subscribers: subscribers} = outlet) do
-    [
-      {~c"Dispatcher", dispatcher},
-      {~c"Consumers", Subscribers.pids(subscribers)},
-      {~c"Buffer size", Outlet.buffered(outlet)}
-    ]
-  end
+  defp describe(%Outlet{subscribers: subscribers} = outlet),
+    do: [{~c"Consumers", Subscribers.pids(subscribers)}, {~c"Buffer size", Outlet.buffered(outlet)}]
 end
