@@ -125,7 +125,7 @@ defmodule Demo do
     Demo.Journal.open()
     quiet_crashes()
     {uri, clean_up} = server(options[:connection])
-    {:ok, _} = EventStore.start_link(name: Demo.Store, connection_string: uri)
+    connect(uri)
     stream = options[:stream] || "orders"
 
     length = fill(stream, @first, &%{"order" => &1, "total" => 9.5})
@@ -152,6 +152,23 @@ defmodule Demo do
   defp usage do
     IO.puts(:stderr, "usage: bin/demo [--connection URI --stream NAME]")
     System.halt(2)
+  end
+
+  # A first call shows whether there is a server.
+  defp connect(uri) do
+    Process.flag(:trap_exit, true)
+
+    with {:ok, _} <- EventStore.start_link(name: Demo.Store, connection_string: uri),
+         {:ok, _} <- read_last("none") do
+      Process.flag(:trap_exit, false)
+    else
+      {:error, %Penstock.Error{} = error} -> give_up(Exception.message(error))
+    end
+  end
+
+  defp give_up(message) do
+    IO.puts(:stderr, "demo: #{message}")
+    System.halt(1)
   end
 
   # The demo tells of the crashes itself; the reports of OTP would bury it.
@@ -228,9 +245,16 @@ defmodule Demo do
   end
 
   defp length_of(stream) do
-    case EventStore.read(Demo.Store, stream, from: :end, direction: :backwards, max_count: 1) do
+    case read_last(stream) do
       {:ok, [last]} -> last.metadata.stream_revision + 1
-      {:error, %{reason: :stream_not_found}} -> 0
+      {:ok, []} -> 0
+    end
+  end
+
+  defp read_last(stream) do
+    case EventStore.read(Demo.Store, stream, from: :end, direction: :backwards, max_count: 1) do
+      {:error, %{reason: :stream_not_found}} -> {:ok, []}
+      answer -> answer
     end
   end
 

@@ -105,13 +105,17 @@ impl Connection {
     /// A channel of its own for a long read: one that is not being read fills only its own connection's window, and
     /// never holds up what others do.
     pub(crate) async fn own(&self) -> Result<Channel, Error> {
-        self.endpoint.connect().await.map_err(|error| self.unreachable(error))
+        self.endpoint.connect().await.map_err(|error| Error::from(tonic::Status::from_error(Box::new(error))))
     }
 
-    fn unreachable(&self, error: tonic::transport::Error) -> Error {
-        match Error::from(tonic::Status::from_error(Box::new(error))) {
+    /// The error with the address in it, where it is the server that is missing.
+    pub(crate) fn named(&self, error: Error) -> Error {
+        match error {
             Error::Unavailable { message } => {
                 Error::Unavailable { message: format!("{}: {message}", self.address) }
+            }
+            Error::Protocol { message } => {
+                Error::Protocol { message: format!("{}: {message}", self.address) }
             }
             error => error,
         }

@@ -19,7 +19,7 @@ pub async fn read_stream(connection: &Connection, what: &Read) -> Result<Option<
     loop {
         let next = timely(connection, async { Ok(answers.next().await) }).await?;
         let Some(answer) = next else { return Ok(Some(events)) };
-        let answer = answer.map_err(Error::from)?;
+        let answer = answer.map_err(|status| connection.named(Error::from(status)))?;
         match position_of(&answer) {
             Ok(Head::Event(_)) => events.push(answer),
             Ok(Head::StreamNotFound) => return Ok(None),
@@ -33,11 +33,12 @@ pub(crate) async fn timely<T>(
     connection: &Connection,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    match connection.deadline() {
+    let answer = match connection.deadline() {
         Some(deadline) => timeout(deadline, call).await.unwrap_or_else(|_| {
             let message = format!("{} did not answer within {deadline:?}", connection.address());
             Err(Error::DeadlineExceeded { message })
         }),
         None => call.await,
-    }
+    };
+    answer.map_err(|error| connection.named(error))
 }

@@ -82,6 +82,7 @@ pub async fn run<S: Sink>(connection: Connection, subscription: Subscription, si
     let mut task = Task { connection, subscription, reader, sink, began: Instant::now() };
     loop {
         let Err(error) = task.attempt().await;
+        let error = task.connection.named(error);
         match task.reader.ended(may_pass(&error), task.began.elapsed(), fastrand::f64()) {
             Fate::Stop => return task.sink.report(Report::Stopped(error)),
             Fate::Retry(wait) => {
@@ -137,8 +138,7 @@ impl<S: Sink> Task<S> {
     fn silent(&self) -> Error {
         Error::Unavailable {
             message: format!(
-                "{} took the subscription and did not confirm it within {} s",
-                self.connection.address(),
+                "it took the subscription and did not confirm it within {} s",
                 CONFIRMATION_TIMEOUT.as_secs()
             ),
         }
@@ -177,7 +177,7 @@ impl<S: Sink> Task<S> {
 
     fn take(&mut self, answer: Bytes, batch: &mut Batch) -> Result<(), Error> {
         let kind = position_of(&answer).map_err(|error| Error::Protocol {
-            message: format!("{} sent a message that cannot be decoded: {error}", self.connection.address()),
+            message: format!("it sent a message that cannot be decoded: {error}"),
         })?;
         let progress = match kind {
             Head::Event(place) => {
