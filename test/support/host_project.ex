@@ -33,8 +33,9 @@ defmodule Penstock.HostProject do
       end
 
       defp call do
-        {:module, _} = Code.ensure_loaded(Penstock.Native)
-        :ok
+        {:ok, server} = Penstock.EventStore.Server.start_link(port: 0, data_dir: :memory)
+        true = Penstock.EventStore.Server.port(server) > 0
+        Penstock.EventStore.Server.stop(server)
       end
     end
     """
@@ -46,8 +47,9 @@ defmodule Penstock.HostProject do
     -export([call/0]).
 
     call() ->
-        {module, _} = code:ensure_loaded('Elixir.Penstock.Native'),
-        ok.
+        {ok, Server} = 'Elixir.Penstock.EventStore.Server':start_link([{port, 0}, {data_dir, memory}]),
+        true = 'Elixir.Penstock.EventStore.Server':port(Server) > 0,
+        'Elixir.Penstock.EventStore.Server':stop(Server).
     """
   end
 end
