@@ -148,6 +148,7 @@ fn describe<'a>(env: Env<'a>, error: &StartError, wanted: &Held) -> Term<'a> {
     let (reason, detail) = match error {
         StartError::PortInUse { .. } => (atoms::address_in_use(), atoms::port()),
         StartError::Address { .. } => (atoms::invalid_argument(), atoms::port()),
+        StartError::Storage(_) => (atoms::internal(), atoms::port()),
         StartError::DataInUse { .. } => (atoms::data_dir_in_use(), atoms::data_dir()),
         StartError::DataUnusable { .. } => (atoms::data_dir_unusable(), atoms::data_dir()),
         StartError::DataCorrupted { .. } => (atoms::corrupted_data(), atoms::data_dir()),

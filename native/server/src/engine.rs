@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use store_core::{Fault, Store, Ticks};
+use store_core::{Expected, Fault, NewEvent, Store, Ticks};
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -64,6 +64,28 @@ impl Engine {
             written
         })
         .await
+    }
+
+    /// Puts a system event into a new log: clients that look for one find it.
+    pub async fn furnish(self: &Arc<Self>) -> Result<(), Fault> {
+        let statistics = store_core::metadata_stream("$stats");
+        let event = NewEvent {
+            id: uuid::Uuid::new_v4().as_u128(),
+            kind: "$metadata".to_owned(),
+            json: true,
+            data: "{\"$maxAge\":86400}".into(),
+            custom: bytes::Bytes::new(),
+        };
+        self.write(&statistics, move |store, name, now| match store.is_new() {
+            true => store.append(name, Expected::NoStream, &[event], now).map(|_| ()),
+            false => Ok(()),
+        })
+        .await
+    }
+
+    /// The end of the log; 0 when the server is shutting down.
+    pub async fn head(self: &Arc<Self>) -> u64 {
+        self.read(|store, _| Ok(store.head())).await.unwrap_or_default()
     }
 
     /// Lets go of the store, whoever still waits for it.

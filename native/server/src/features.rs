@@ -3,17 +3,32 @@
 use wire::proto::server_features::{SupportedMethod, SupportedMethods};
 
 /// The version of the server that this one behaves like; clients read its first three numbers.
-const VERSION: &str = "24.10.4-penstock";
+pub const VERSION: &str = "24.10.4-penstock";
 
 type Methods = &'static [(&'static str, &'static [&'static str])];
 
 /// Services, their methods, and the methods' features; names in lower case.
-const METHODS: [(&str, Methods); 3] = [
+const METHODS: [(&str, Methods); 4] = [
     ("event_store.client.gossip.gossip", &[("read", &[])]),
+    (
+        "event_store.client.operations.operations",
+        &[
+            ("mergeindexes", &[]),
+            ("restartpersistentsubscriptions", &[]),
+            ("setnodepriority", &[]),
+            ("stopscavenge", &[]),
+        ],
+    ),
     ("event_store.client.server_features.serverfeatures", &[("getsupportedmethods", &[])]),
     (
         "event_store.client.streams.streams",
-        &[("append", &[]), ("delete", &[]), ("read", &["position", "events"]), ("tombstone", &[])],
+        &[
+            ("append", &[]),
+            ("batchappend", &["deadline_duration"]),
+            ("delete", &[]),
+            ("read", &["position", "events"]),
+            ("tombstone", &[]),
+        ],
     ),
 ];
 

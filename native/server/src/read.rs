@@ -15,8 +15,9 @@ use wire::proto::streams::read_req::options::{
 
 use crate::calls::Answers;
 use crate::engine::{Engine, stream_name};
+use crate::filter::Filter;
 use crate::messages::Ids;
-use crate::{fault, reading, subscription};
+use crate::{fault, filtered, reading, subscription};
 
 const OPTIONS: &str = "EventStore.Client.Streams.ReadReq+Types+Options";
 
@@ -29,6 +30,8 @@ pub enum Origin {
     End,
     /// At a revision of a stream, or a position of the log.
     At(u64),
+    /// Just before the event at a position of the log.
+    Before(u64),
 }
 
 /// What every read has.
@@ -67,6 +70,10 @@ pub async fn read(engine: Arc<Engine>, request: ReadReq) -> Result<Answers, Stat
         ids,
         control: options.control_option.is_some_and(|option| option.compatibility >= 1),
     };
+    let filter = match &options.filter_option {
+        Some(FilterOption::Filter(filter)) => Some(Filter::new(filter)?),
+        _ => None,
+    };
     match (source, options.count_option) {
         (StreamOption::Stream(stream), Some(CountOption::Count(count))) => {
             reading::stream(engine, stream_name(stream.stream_identifier.as_ref())?, form, count).await
@@ -74,8 +81,13 @@ pub async fn read(engine: Arc<Engine>, request: ReadReq) -> Result<Answers, Stat
         (StreamOption::Stream(stream), _) => {
             subscription::stream(engine, stream_name(stream.stream_identifier.as_ref())?, form).await
         }
-        (StreamOption::All(_), Some(CountOption::Count(count))) => reading::all(engine, form, count).await,
-        (StreamOption::All(_), _) => subscription::all(engine, form).await,
+        (StreamOption::All(_), Some(CountOption::Count(count))) => {
+            reading::all(engine, form, filter, count).await
+        }
+        (StreamOption::All(_), _) => match filter {
+            Some(filter) => filtered::all(engine, form, filter).await,
+            None => subscription::all(engine, form).await,
+        },
     }
 }
 
@@ -131,15 +143,17 @@ fn stream_start(stream: &StreamOptions) -> Result<Origin, Status> {
     }
 }
 
-/// Commit and prepare are the same for every event; the commit is what counts.
+/// Commit and prepare are the same for every event; the commit is where it is.
 fn all_start(all: &AllOptions) -> Result<Origin, Status> {
     match &all.all_option {
-        Some(AllOption::Start(_)) | None => Ok(Origin::Start),
+        Some(AllOption::Start(_)) => Ok(Origin::Start),
         Some(AllOption::End(_)) => Ok(Origin::End),
         Some(AllOption::Position(position)) => match (position.commit_position, position.prepare_position) {
             (u64::MAX, u64::MAX) => Ok(Origin::End),
             (commit, prepare) if prepare > commit || commit > LAST_REVISION => Err(fault::handler()),
+            (commit, prepare) if prepare < commit => Ok(Origin::Before(commit)),
             (commit, _) => Ok(Origin::At(commit)),
         },
+        None => Err(fault::handler()),
     }
 }

@@ -16,6 +16,7 @@ use wire::proto::streams::read_resp::{Content, StreamNotFound};
 use crate::calls::Answers;
 use crate::engine::Engine;
 use crate::fault;
+use crate::filter::Filter;
 use crate::messages::{Ids, Message};
 use crate::read::{Form, Origin};
 
@@ -152,7 +153,7 @@ pub async fn stream(engine: Arc<Engine>, name: String, form: Form, count: u64) -
         _ if count == 0 => return Err(Status::unknown("Unexpected ReadStreamResult: Error")),
         (Origin::End, Direction::Backwards) => u64::MAX,
         (Origin::Start, _) => 0,
-        (Origin::At(revision), _) => revision,
+        (Origin::At(revision) | Origin::Before(revision), _) => revision,
     };
     let reading = StreamReading { engine, name: name.as_str().into(), form, from, left: count };
     let found = match reading.page().await? {
@@ -189,23 +190,28 @@ pub async fn stream(engine: Arc<Engine>, name: String, form: Form, count: u64) -
     }))
 }
 
-#[derive(Clone)]
 struct AllReading {
     engine: Arc<Engine>,
     form: Form,
+    filter: Option<Arc<Filter>>,
     from: u64,
     left: u64,
 }
 
 impl AllReading {
     async fn page(mut self) -> Result<(Vec<Message>, Next<Self>), Status> {
-        let Self { form, from, left, .. } = self.clone();
-        let events = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE.events);
+        let (Form { direction, resolve, ids, .. }, from, filter) =
+            (self.form, self.from, self.filter.clone());
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
+        // Who looks for few events among many looks at whole pages.
+        let events = if filter.is_some() { PAGE.events } else { wanted.min(PAGE.events) };
+        let size = PageSize { events, ..PAGE };
         let read = move |store: &store_core::Store, now| {
-            let Form { direction, resolve, .. } = form;
-            store.read_all(&AllRead { from, direction, size: PageSize { events, ..PAGE }, resolve }, now)
+            let fits = |record: &store_core::Record| filter.as_ref().is_none_or(|filter| filter.fits(record));
+            store.read_all(&AllRead { from, direction, size, resolve, fits: Some(&fits) }, now)
         };
-        let page = self.engine.read(read).await.map_err(fault::of)?;
+        let mut page = self.engine.read(read).await.map_err(fault::of)?;
+        page.events.truncate(wanted);
         self.left -= page.events.len() as u64;
         let next = match page.next.filter(|_| self.left > 0) {
             Some(next) => {
@@ -214,20 +220,25 @@ impl AllReading {
             }
             None => Next::End,
         };
-        Ok((messages(page.events, form.ids), next))
+        Ok((messages(page.events, ids), next))
     }
 }
 
 /// Reads the log.
-pub async fn all(engine: Arc<Engine>, form: Form, count: u64) -> Result<Answers, Status> {
-    if count == 0 {
-        // The real server never answers this one.
+pub async fn all(
+    engine: Arc<Engine>,
+    form: Form,
+    filter: Option<Filter>,
+    count: u64,
+) -> Result<Answers, Status> {
+    if count == 0 || filter.as_ref().is_some_and(|filter| filter.window == 0) {
+        // The real server never answers these.
         return Ok(Answers::new(tokio_stream::pending()));
     }
     let from = match form.start {
         Origin::Start => 0,
         Origin::End => u64::MAX,
-        Origin::At(position) => {
+        Origin::At(position) | Origin::Before(position) => {
             match engine.read(move |store, _| store.check_position(position)).await {
                 Err(store_core::Fault::AheadOfLog) if form.direction == Direction::Forwards => {}
                 checked => checked.map_err(fault::of)?,
@@ -235,7 +246,7 @@ pub async fn all(engine: Arc<Engine>, form: Form, count: u64) -> Result<Answers,
             position
         }
     };
-    let reading = AllReading { engine, form, from, left: count };
+    let reading = AllReading { engine, form, filter: filter.map(Arc::new), from, left: count };
     Ok(paged(Vec::new(), reading, |reading| {
         Box::pin(
             async move { reading.page().await.unwrap_or_else(|status| (Vec::new(), Next::Fail(status))) },

@@ -5,17 +5,18 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::{Method, Request, Response, StatusCode, Version, header};
+use http::{Request, Response, Version, header};
 use tonic::Status;
 use tonic::body::Body;
 use uuid::Uuid;
 use wire::proto::Empty;
-use wire::proto::streams::{AppendReq, DeleteReq, ReadReq, TombstoneReq};
+use wire::proto::operations::{SetNodePriorityReq, StopScavengeReq};
+use wire::proto::streams::{AppendReq, BatchAppendReq, DeleteReq, ReadReq, TombstoneReq};
 
 use crate::calls::{Answers, call, call_with_one};
 use crate::engine::Engine;
 use crate::requests::Requests;
-use crate::{append, delete, features, gossip, read, web};
+use crate::{append, batch, delete, features, gossip, operations, read, web};
 
 /// What every call may need.
 pub struct Node {
@@ -27,9 +28,10 @@ pub struct Node {
     pub address: SocketAddr,
 }
 
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 4] = [
     "event_store.client.streams.streams",
     "event_store.client.gossip.gossip",
+    "event_store.client.operations.operations",
     "event_store.client.server_features.serverfeatures",
 ];
 
@@ -43,11 +45,8 @@ pub fn answer(node: Arc<Node>, request: Request<Body>) -> Answering {
 
 async fn route(node: Arc<Node>, request: Request<Body>) -> Response<Body> {
     if !is_grpc(&request) {
-        let is_method = request.uri().path().starts_with("/event_store.client");
-        return match is_method && request.method() == Method::POST {
-            true => web::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-            false => web::answer(request.uri().path()),
-        };
+        let (parts, _) = request.into_parts();
+        return web::answer(&node, &parts).await;
     }
     // Names are matched without case, as the real server does.
     let path = request.uri().path().to_ascii_lowercase();
@@ -59,6 +58,9 @@ async fn route(node: Arc<Node>, request: Request<Body>) -> Response<Body> {
         }
         ("event_store.client.streams.streams", "append") => {
             call(request, |requests: Requests<AppendReq>| append::append(engine, requests)).await
+        }
+        ("event_store.client.streams.streams", "batchappend") => {
+            call(request, |requests: Requests<BatchAppendReq>| batch::batch_append(engine, requests)).await
         }
         ("event_store.client.streams.streams", "delete") => {
             call_with_one(request, |asked: DeleteReq| delete::delete(engine, asked)).await
@@ -74,6 +76,15 @@ async fn route(node: Arc<Node>, request: Request<Body>) -> Response<Body> {
         }
         ("event_store.client.server_features.serverfeatures", "getsupportedmethods") => {
             call_with_one(request, |_: Empty| async { Ok(Answers::one(&features::supported())) }).await
+        }
+        ("event_store.client.operations.operations", "stopscavenge") => {
+            call_with_one(request, |_: StopScavengeReq| async { Err(operations::stop_scavenge()) }).await
+        }
+        ("event_store.client.operations.operations", "setnodepriority") => {
+            call_with_one(request, |_: SetNodePriorityReq| async { Ok(operations::nothing_to_do()) }).await
+        }
+        ("event_store.client.operations.operations", "mergeindexes" | "restartpersistentsubscriptions") => {
+            call_with_one(request, |_: Empty| async { Ok(operations::nothing_to_do()) }).await
         }
         (service, _) => {
             let what = if SERVICES.contains(&service) { "Method" } else { "Service" };

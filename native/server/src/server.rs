@@ -51,6 +51,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// The storage failed at once.
+    #[error("{0}")]
+    Storage(String),
     /// Another server has the data folder open.
     #[error("data folder {} is in use by another server", .folder.display())]
     DataInUse {
@@ -152,5 +155,7 @@ async fn open(storage: Storage, stopping: watch::Receiver<bool>) -> Result<Arc<E
             (opened.map_err(panicked)??, true)
         }
     };
-    Ok(Engine::new(store, blocking, stopping))
+    let engine = Engine::new(store, blocking, stopping);
+    engine.furnish().await.map_err(|fault| StartError::Storage(fault.to_string()))?;
+    Ok(engine)
 }

@@ -61,17 +61,9 @@ impl Subscription {
             if !found.is_empty() {
                 return (found, Next::More(self));
             }
-            if let Err(status) = self.change().await {
+            if let Err(status) = wait(&self.engine, &mut self.changes).await {
                 return (Vec::new(), Next::Fail(status));
             }
-        }
-    }
-
-    async fn change(&mut self) -> Result<(), Status> {
-        let stopping = self.engine.stopping();
-        tokio::select! {
-            changed = self.changes.changed() => changed.map_err(|_| stopped()),
-            () = stopping => Err(stopped()),
         }
     }
 
@@ -116,18 +108,36 @@ fn glance_at_stream(
 }
 
 fn glance_at_all(store: &Store, cursor: u64, form: Form, now: Ticks) -> Result<Glance, Fault> {
-    let read = AllRead { from: cursor, direction: Direction::Forwards, size: PAGE, resolve: form.resolve };
+    let read = AllRead {
+        from: cursor,
+        direction: Direction::Forwards,
+        size: PAGE,
+        resolve: form.resolve,
+        fits: None,
+    };
     let page = store.read_all(&read, now)?;
     let next = page.next.unwrap_or(cursor);
     let more = page.next.is_some_and(|next| next < store.head()) && page.events.len() >= PAGE.events;
     Ok(Glance { events: page.events, cursor: next, more })
 }
 
+/// Waits for something new.
+///
+/// # Errors
+/// When the server ends first.
+pub async fn wait(engine: &Engine, changes: &mut watch::Receiver<()>) -> Result<(), Status> {
+    tokio::select! {
+        changed = changes.changed() => changed.map_err(|_| stopped()),
+        () = engine.stopping() => Err(stopped()),
+    }
+}
+
 fn stopped() -> Status {
     Status::unavailable("the server is shutting down")
 }
 
-fn confirmation() -> Message {
+/// The first message of every subscription.
+pub fn confirmation() -> Message {
     let subscription_id = Uuid::new_v4().hyphenated().to_string();
     control(Content::Confirmation(SubscriptionConfirmation { subscription_id }))
 }
@@ -148,6 +158,7 @@ pub async fn stream(engine: Arc<Engine>, name: String, form: Form) -> Result<Ans
                 Origin::Start => 0,
                 Origin::End => store.next_revision(&stream),
                 Origin::At(revision) => revision + 1,
+                Origin::Before(revision) => revision,
             })
         })
         .await
@@ -156,29 +167,49 @@ pub async fn stream(engine: Arc<Engine>, name: String, form: Form) -> Result<Ans
     Ok(answers(Subscription { engine, source, form, cursor, live: false, changes }))
 }
 
+/// Where a subscription to the log begins.
+pub struct Start {
+    /// The position of the last event that is not wanted.
+    pub after: u64,
+    /// The end of the log now.
+    pub head: u64,
+}
+
+/// Where in the log to begin, unless there is no event at the position.
+///
+/// # Errors
+/// When the store fails.
+pub async fn start_of_log(engine: &Arc<Engine>, start: Origin) -> Result<Option<Start>, Status> {
+    let found = engine.read(move |store, _| {
+        let head = store.head();
+        let after = match start {
+            Origin::Start => 0,
+            Origin::End => head - 1,
+            Origin::At(position) | Origin::Before(position) => match store.check_position(position) {
+                Ok(()) | Err(Fault::AheadOfLog) => position - u64::from(matches!(start, Origin::Before(_))),
+                Err(fault) => return Err(fault),
+            },
+        };
+        Ok(Start { after, head })
+    });
+    match found.await {
+        Ok(start) => Ok(Some(start)),
+        Err(Fault::InvalidPosition) => Ok(None),
+        Err(fault) => Err(fault::of(fault)),
+    }
+}
+
+/// What a subscription is answered that begins between events.
+pub fn invalid_position() -> Answers {
+    let refused = Status::invalid_argument("Trying to read from an invalid position.");
+    Answers::new(tokio_stream::iter([Ok(confirmation()), Err(refused)]))
+}
+
 /// Subscribes to the log. Positions are exclusive.
 pub async fn all(engine: Arc<Engine>, form: Form) -> Result<Answers, Status> {
     let changes = engine.watch_log();
-    let start = form.start;
-    let cursor = engine
-        .read(move |store, _| {
-            Ok(match start {
-                Origin::Start => 0,
-                Origin::End => store.head(),
-                Origin::At(position) => match store.check_position(position) {
-                    Ok(()) | Err(Fault::AheadOfLog) => position + 1,
-                    Err(fault) => return Err(fault),
-                },
-            })
-        })
-        .await;
-    let cursor = match cursor {
-        Ok(cursor) => cursor,
-        Err(Fault::InvalidPosition) => {
-            let refused = Status::invalid_argument("Trying to read from an invalid position.");
-            return Ok(Answers::new(tokio_stream::iter([Ok(confirmation()), Err(refused)])));
-        }
-        Err(fault) => return Err(fault::of(fault)),
+    let Some(Start { after, .. }) = start_of_log(&engine, form.start).await? else {
+        return Ok(invalid_position());
     };
-    Ok(answers(Subscription { engine, source: Source::All, form, cursor, live: false, changes }))
+    Ok(answers(Subscription { engine, source: Source::All, form, cursor: after + 1, live: false, changes }))
 }

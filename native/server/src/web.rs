@@ -1,35 +1,171 @@
-//! The few plain HTTP requests that start scripts and monitors make.
+//! The plain HTTP requests that start scripts and monitors make.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
 use tonic::body::Body;
 
+use crate::features::VERSION;
+use crate::route::Node;
+
+const JSON: &str = "application/json; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// Answers a request that is not gRPC.
-pub fn answer(path: &str) -> Response<Body> {
-    let status = match path {
-        "/health/live" => StatusCode::NO_CONTENT,
-        "/ping" => return json(r#"{"text":"Ping request successfully handled"}"#.into()),
-        _ => StatusCode::NOT_FOUND,
-    };
-    with_status(status)
+pub async fn answer(node: &Arc<Node>, request: &Parts) -> Response<Body> {
+    let path = request.uri.path();
+    if path.starts_with("/event_store.client.") && request.method == Method::POST {
+        return with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    let known = matches!(
+        path,
+        "/" | "/web"
+            | "/health/live"
+            | "/ping"
+            | "/info"
+            | "/info/options"
+            | "/gossip"
+            | "/stats"
+            | "/metrics"
+    );
+    if !known {
+        return with_status(StatusCode::NOT_FOUND);
+    }
+    if request.method != Method::GET && request.method != Method::HEAD {
+        return with_status(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    match path {
+        "/health/live" => with_status(live_code(request.uri.query())),
+        "/ping" => json_of(&json!({ "text": "Ping request successfully handled", "label": "Http" })),
+        "/info" => json_of(&info()),
+        "/info/options" => json_of(&json!([])),
+        "/gossip" => json_of(&gossip(node).await),
+        "/stats" => json_of(&stats(node).await),
+        "/metrics" => text(METRICS, format!("penstock_log_bytes {}\n", node.engine.head().await).into()),
+        _ => moved_to_ping(),
+    }
 }
 
-/// An answer without a body.
-pub fn with_status(status: StatusCode) -> Response<Body> {
+/// A script may say which status it takes for "alive".
+fn live_code(query: Option<&str>) -> StatusCode {
+    query
+        .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("liveCode=")))
+        .and_then(|code| code.parse::<StatusCode>().ok())
+        .unwrap_or(StatusCode::NO_CONTENT)
+}
+
+fn info() -> Value {
+    json!({
+        "esVersion": VERSION,
+        "state": "leader",
+        "features": { "projections": false, "userManagement": false, "atomPub": false },
+        "authentication": { "type": "insecure", "properties": [] },
+    })
+}
+
+async fn gossip(node: &Arc<Node>) -> Value {
+    let (ip, port, head) = (node.address.ip().to_string(), node.address.port(), node.engine.head().await);
+    json!({
+        "members": [{
+            "instanceId": node.instance.to_string(),
+            "timeStamp": iso_time(crate::engine::now()),
+            "state": "Leader",
+            "isAlive": true,
+            "internalTcpIp": ip,
+            "internalTcpPort": 0,
+            "internalSecureTcpPort": 0,
+            "externalTcpIp": ip,
+            "externalTcpPort": 0,
+            "externalSecureTcpPort": 0,
+            "internalHttpEndPointIp": ip,
+            "internalHttpEndPointPort": port,
+            "httpEndPointIp": ip,
+            "httpEndPointPort": port,
+            "lastCommitPosition": head,
+            "writerCheckpoint": head,
+            "chaserCheckpoint": head,
+            "epochPosition": 0,
+            "epochNumber": 0,
+            "epochId": node.instance.to_string(),
+            "nodePriority": 0,
+            "isReadOnlyReplica": false,
+            "esVersion": VERSION,
+        }],
+        "serverIp": ip,
+        "serverPort": port,
+    })
+}
+
+async fn stats(node: &Arc<Node>) -> Value {
+    let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
+    json!({
+        "proc": { "id": std::process::id() },
+        "sys": { "cores": parallelism },
+        "es": { "writer": { "head": node.engine.head().await } },
+    })
+}
+
+/// A moment in ISO 8601, from ticks of 100 ns since 1970.
+fn iso_time(ticks: u64) -> String {
+    let (seconds, fraction) = (ticks / 10_000_000, ticks % 10_000_000);
+    let (days, second) = ((seconds / 86_400) as i64, seconds % 86_400);
+    // The civil date of a day number, in years that begin in March.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:07}Z")
+}
+
+/// There are no pages; a browser is shown that the server is there.
+fn moved_to_ping() -> Response<Body> {
+    let mut response = text(TEXT, Bytes::new());
+    *response.status_mut() = StatusCode::FOUND;
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static("/ping"));
+    response
+}
+
+fn with_status(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
 }
 
-fn json(text: Bytes) -> Response<Body> {
-    let length = text.len();
-    let mut response = Response::new(Body::new(tonic_body(text)));
+fn json_of(value: &Value) -> Response<Body> {
+    match serde_json::to_vec_pretty(value) {
+        Ok(bytes) => text(JSON, bytes.into()),
+        Err(_) => with_status(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+fn text(kind: &'static str, body: Bytes) -> Response<Body> {
+    let length = body.len();
+    let mut response = Response::new(Body::new(Full::new(body)));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json; charset=utf-8"));
-    headers.insert(header::CONTENT_LENGTH, header::HeaderValue::from(length));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
 
-fn tonic_body(text: Bytes) -> http_body_util::Full<Bytes> {
-    http_body_util::Full::new(text)
+#[cfg(test)]
+mod tests {
+    use super::iso_time;
+
+    #[test]
+    fn moments_are_written_as_iso_8601_has_them() {
+        assert_eq!(iso_time(0), "1970-01-01T00:00:00.0000000Z");
+        assert_eq!(iso_time(9_516_959_990_000_001), "2000-02-27T23:59:59.0000001Z");
+        assert_eq!(iso_time(17_091_648_000_000_000), "2024-02-29T00:00:00.0000000Z");
+    }
 }

@@ -2,11 +2,12 @@
 
 use crate::Ticks;
 use crate::read::{Direction, PageSize, Pair};
+use crate::record::Record;
 use crate::store::{Fault, Store};
 
 /// What to read of the log.
-#[derive(Clone, Copy, Debug)]
-pub struct AllRead {
+#[derive(Clone, Copy)]
+pub struct AllRead<'a> {
     /// The position to begin at: forwards with its event, backwards before it.
     pub from: u64,
     /// Which way.
@@ -15,6 +16,8 @@ pub struct AllRead {
     pub size: PageSize,
     /// Whether links are followed.
     pub resolve: bool,
+    /// Which of the events are wanted; of a link, the link itself is asked about.
+    pub fits: Option<&'a dyn Fn(&Record) -> bool>,
 }
 
 /// A page of the log.
@@ -22,6 +25,8 @@ pub struct AllRead {
 pub struct LogPage {
     /// The events, in reading order.
     pub events: Vec<Pair>,
+    /// The positions of all events looked at, if some may be unwanted.
+    pub considered: Vec<u64>,
     /// The position at which reading goes on, unless there was nothing to read.
     pub next: Option<u64>,
 }
@@ -31,13 +36,18 @@ impl Store {
     ///
     /// # Errors
     /// [`Fault::Storage`].
-    pub fn read_all(&self, read: &AllRead, now: Ticks) -> Result<LogPage, Fault> {
-        let records = self.storage.log_page(read.from, read.direction, read.size)?;
+    pub fn read_all(&self, read: &AllRead<'_>, now: Ticks) -> Result<LogPage, Fault> {
+        let mut records = self.storage.log_page(read.from, read.direction, read.size)?;
         let next = records.last().map(|record| match read.direction {
             Direction::Forwards => record.position + 1,
             Direction::Backwards => record.position,
         });
-        Ok(LogPage { events: self.pairs(records, read.resolve, now)?, next })
+        let mut considered = Vec::new();
+        if let Some(fits) = read.fits {
+            considered.extend(records.iter().map(|record| record.position));
+            records.retain(fits);
+        }
+        Ok(LogPage { events: self.pairs(records, read.resolve, now)?, considered, next })
     }
 
     /// Whether an event is at a position.

@@ -83,7 +83,7 @@ impl Store {
         let (rows, head) = storage.streams()?;
         let mut store = Self::over(storage, head.max(FIRST_POSITION), seed);
         for StreamRow { name, number, last, tombstoned } in rows {
-            if let (Some(described), Some(last)) = (name.strip_prefix("$$"), last)
+            if let (Some(described), Some(last), false) = (name.strip_prefix("$$"), last, tombstoned)
                 && let Some(record) = store.storage.event(number, last)?
             {
                 store.limits.insert(described.into(), Limits::of(&record));
@@ -192,6 +192,9 @@ impl Store {
         let last = self.streams.get(name).and_then(|stream| stream.last);
         let head = position + OVERHEAD + record.encoded.len() as u64;
         self.commit(vec![record], Stream { number: stream, last, tombstoned: true }, head)?;
+        if let Some(described) = name.strip_prefix("$$") {
+            self.limits.remove(described);
+        }
         Ok(position)
     }
 

@@ -1,0 +1,271 @@
+//! The store against a naive one: lists that are searched from the start, every time.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use store_core::{
+    AllRead, Appended, Deleted, Direction, Expected, Fault, Found, LAST_REVISION, NewEvent, PageSize, Store,
+    StreamRead,
+};
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append { name: usize, expected: Expected, ids: Vec<u128> },
+    Limit { name: usize, max_count: Option<u64>, truncate_before: Option<u64> },
+    Delete { name: usize, expected: Expected },
+    Tombstone { name: usize },
+    Read { name: usize, from: u64, backwards: bool, page: usize },
+}
+
+fn expectations() -> impl Strategy<Value = Expected> {
+    prop_oneof![
+        3 => Just(Expected::Any),
+        1 => Just(Expected::NoStream),
+        1 => Just(Expected::StreamExists),
+        2 => (0..6_u64).prop_map(Expected::Revision),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let name = 0..NAMES.len();
+    prop_oneof![
+        6 => (name.clone(), expectations(), prop::collection::vec(1..12_u128, 0..4))
+            .prop_map(|(name, expected, ids)| Step::Append { name, expected, ids }),
+        1 => (name.clone(), prop::option::of(1..4_u64), prop::option::of(0..8_u64))
+            .prop_map(|(name, max_count, truncate_before)| Step::Limit { name, max_count, truncate_before }),
+        1 => (name.clone(), expectations()).prop_map(|(name, expected)| Step::Delete { name, expected }),
+        1 => name.clone().prop_map(|name| Step::Tombstone { name }),
+        4 => (name, 0..10_u64, any::<bool>(), 1..5_usize)
+            .prop_map(|(name, from, backwards, page)| Step::Read { name, from, backwards, page }),
+    ]
+}
+
+#[derive(Default)]
+struct Naive {
+    streams: BTreeMap<usize, NaiveStream>,
+    log: Vec<(usize, u64)>,
+}
+
+#[derive(Default, Clone)]
+struct NaiveStream {
+    ids: Vec<u128>,
+    max_count: Option<u64>,
+    truncate_before: Option<u64>,
+    tombstoned: bool,
+}
+
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Written(Option<u64>),
+    Wrong(Option<u64>),
+    Gone,
+}
+
+impl NaiveStream {
+    fn last(&self) -> Option<u64> {
+        (self.ids.len() as u64).checked_sub(1)
+    }
+
+    fn deleted(&self) -> bool {
+        self.truncate_before == Some(LAST_REVISION) && !self.ids.is_empty()
+    }
+
+    fn first(&self) -> u64 {
+        let by_count = self.max_count.map_or(0, |count| (self.ids.len() as u64).saturating_sub(count));
+        by_count.max(self.truncate_before.unwrap_or(0))
+    }
+
+    fn where_is(&self, id: u128) -> Option<u64> {
+        self.ids.iter().position(|known| *known == id).map(|index| index as u64)
+    }
+
+    fn append(&mut self, expected: Expected, ids: &[u128]) -> Outcome {
+        if self.tombstoned || self.deleted() && expected == Expected::StreamExists {
+            return Outcome::Gone;
+        }
+        let (last, deleted) = (self.last(), self.deleted());
+        let lying_at = |first: usize| {
+            !ids.is_empty()
+                && self.ids.len() >= first + ids.len()
+                && self.ids[first..first + ids.len()] == *ids
+        };
+        let known = match (expected, last) {
+            (Expected::Any | Expected::StreamExists, Some(_)) => {
+                match ids.iter().map(|id| self.where_is(*id)).collect::<Vec<_>>().as_slice() {
+                    [] | [None, ..] => None,
+                    all if all.contains(&None) => return Outcome::Wrong(last),
+                    all => *all.last().unwrap(),
+                }
+            }
+            (Expected::NoStream, Some(_)) if lying_at(0) => Some(ids.len() as u64 - 1),
+            (Expected::NoStream, Some(_)) if !deleted => return Outcome::Wrong(last),
+            (Expected::StreamExists, None) => return Outcome::Wrong(None),
+            (Expected::Revision(revision), _) if Some(revision) == last => None,
+            (Expected::Revision(revision), Some(_)) if lying_at(revision as usize + 1) => {
+                Some(revision + ids.len() as u64)
+            }
+            (Expected::Revision(_), _) => return Outcome::Wrong(last),
+            _ => None,
+        };
+        if known.is_some() {
+            return Outcome::Written(known);
+        }
+        if !ids.is_empty() && deleted {
+            self.truncate_before = Some(self.ids.len() as u64);
+        }
+        self.ids.extend(ids);
+        Outcome::Written(self.last())
+    }
+
+    fn delete(&mut self, expected: Expected) -> Outcome {
+        if self.tombstoned {
+            return Outcome::Gone;
+        }
+        let (last, deleted) = (self.last(), self.deleted());
+        let right = match expected {
+            Expected::StreamExists if deleted => return Outcome::Gone,
+            Expected::Any | Expected::StreamExists => true,
+            Expected::NoStream => deleted,
+            Expected::Revision(revision) => Some(revision) == last,
+        };
+        if last.is_none() || !right {
+            return Outcome::Wrong(last);
+        }
+        (self.max_count, self.truncate_before) = (None, Some(LAST_REVISION));
+        Outcome::Written(None)
+    }
+}
+
+fn event(id: u128, data: String, kind: &str) -> NewEvent {
+    NewEvent { id, kind: kind.to_owned(), json: true, data: data.into(), custom: Bytes::new() }
+}
+
+fn outcome<T>(result: Result<T, Fault>, of: impl FnOnce(T) -> Outcome) -> Outcome {
+    match result {
+        Ok(done) => of(done),
+        Err(Fault::StreamDeleted(_)) => Outcome::Gone,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn appended(done: Appended) -> Outcome {
+    match done {
+        Appended::Done { revision, .. } => Outcome::Written(revision),
+        Appended::Wrong { current } => Outcome::Wrong(current),
+    }
+}
+
+fn deleted(done: Deleted) -> Outcome {
+    match done {
+        Deleted::Done(_) => Outcome::Written(None),
+        Deleted::Wrong { current } => Outcome::Wrong(current),
+    }
+}
+
+/// All of a stream, page by page; nothing if there is no stream.
+fn read(store: &Store, name: &str, from: u64, backwards: bool, page: usize) -> Option<Vec<(u64, u128)>> {
+    let direction = if backwards { Direction::Backwards } else { Direction::Forwards };
+    let (mut from, mut found) = (from, Vec::new());
+    loop {
+        let size = PageSize::events(page);
+        let read = StreamRead { name, from, direction, size, resolve: false, unlimited: false };
+        let Ok(Found::Stream(stream)) = store.read_stream(&read, 0) else { return None };
+        assert!(stream.page.events.len() <= page);
+        found.extend(stream.page.events.iter().map(|pair| {
+            let record = pair.event.as_ref().unwrap();
+            assert_eq!(record.name(), name);
+            (record.revision, record.id)
+        }));
+        match stream.page.next {
+            Some(next) => from = next,
+            None => return Some(found),
+        }
+    }
+}
+
+fn run(store: &mut Store, naive: &mut Naive, step: Step) {
+    match step {
+        Step::Append { name, expected, ids } => {
+            let events: Vec<_> = ids.iter().map(|id| event(*id, "{}".to_owned(), "T")).collect();
+            let stream = naive.streams.entry(name).or_default();
+            let before = stream.ids.len() as u64;
+            let wanted = stream.append(expected, &ids);
+            naive.log.extend((before..stream.ids.len() as u64).map(|revision| (name, revision)));
+            assert_eq!(outcome(store.append(NAMES[name], expected, &events, 0), appended), wanted);
+        }
+        Step::Limit { name, max_count, truncate_before } => {
+            let stream = naive.streams.entry(name).or_default();
+            if stream.deleted() {
+                return;
+            }
+            (stream.max_count, stream.truncate_before) = (max_count, truncate_before);
+            let count = max_count.map(|count| format!("\"$maxCount\":{count}"));
+            let before = truncate_before.map(|before| format!("\"$tb\":{before}"));
+            let fields: Vec<_> = count.into_iter().chain(before).collect();
+            let metadata =
+                event(u128::MAX - u128::from(store.head()), format!("{{{}}}", fields.join(",")), "$metadata");
+            let name = store_core::metadata_stream(NAMES[name]);
+            store.append(&name, Expected::Any, &[metadata], 0).unwrap();
+        }
+        Step::Delete { name, expected } => {
+            let wanted = naive.streams.entry(name).or_default().delete(expected);
+            assert_eq!(outcome(store.delete(NAMES[name], expected, 0), deleted), wanted);
+        }
+        Step::Tombstone { name } => {
+            let stream = naive.streams.entry(name).or_default();
+            let wanted = if stream.tombstoned { Outcome::Gone } else { Outcome::Written(None) };
+            stream.tombstoned = true;
+            assert_eq!(outcome(store.tombstone(NAMES[name], Expected::Any, 0), deleted), wanted);
+        }
+        Step::Read { name, from, backwards, page } => {
+            let stream = naive.streams.entry(name).or_default();
+            let readable = !stream.ids.is_empty() && !stream.tombstoned && !stream.deleted();
+            let numbered =
+                (0..).zip(stream.ids.iter().copied()).filter(|(revision, _)| *revision >= stream.first());
+            let wanted: Vec<(u64, u128)> = if backwards {
+                let up_to: Vec<_> = numbered.filter(|(revision, _)| *revision <= from).collect();
+                up_to.into_iter().rev().collect()
+            } else {
+                numbered.filter(|(revision, _)| *revision >= from).collect()
+            };
+            assert_eq!(read(store, NAMES[name], from, backwards, page), readable.then_some(wanted));
+        }
+    }
+}
+
+/// What the streams of the model put into the log, in its order.
+fn log(store: &Store) -> Vec<(usize, u64)> {
+    let (size, direction) = (PageSize::events(3), Direction::Forwards);
+    let (mut from, mut found, mut last) = (0, Vec::new(), 0);
+    loop {
+        let page = store.read_all(&AllRead { from, direction, size, resolve: false, fits: None }, 0).unwrap();
+        for record in page.events.iter().filter_map(|pair| pair.event.as_ref()) {
+            assert!(record.position > last, "positions grow");
+            last = record.position;
+            if let Some(name) = NAMES.iter().position(|name| *name == record.name())
+                && record.revision != LAST_REVISION
+            {
+                found.push((name, record.revision));
+            }
+        }
+        match page.next {
+            Some(next) => from = next,
+            None => return found,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #[test]
+    fn the_store_answers_as_lists_searched_from_the_start_do(steps in prop::collection::vec(steps(), 1..40)) {
+        let (mut store, mut naive) = (Store::in_memory(7), Naive::default());
+        for step in steps {
+            run(&mut store, &mut naive, step);
+        }
+        prop_assert_eq!(log(&store), naive.log);
+    }
+}
