@@ -1,5 +1,7 @@
 //! Durable storage: a server that is killed at any moment has lost nothing that it acknowledged.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Process, all, any, append, client, event};

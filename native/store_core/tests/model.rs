@@ -1,5 +1,7 @@
 //! The store against a naive one: lists that are searched from the start, every time.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

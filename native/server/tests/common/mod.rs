@@ -1,5 +1,6 @@
 //! What the tests of the server share: a client, and a server in a process of its own.
-#![allow(dead_code)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
