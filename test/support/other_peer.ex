@@ -25,8 +25,16 @@ defmodule Penstock.OtherPeer do
     {:ok, socket} = :gen_tcp.accept(listener)
     {:ok, _} = :gen_tcp.recv(socket, 0)
     :gen_tcp.send(socket, "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
-    :gen_tcp.close(socket)
+    # closing with something unread would reset the connection, and the answer with it
+    drain(socket)
     send(test, {self(), :called})
     accept(listener, test)
+  end
+
+  defp drain(socket) do
+    case :gen_tcp.recv(socket, 0, 5000) do
+      {:ok, _} -> drain(socket)
+      {:error, _} -> :gen_tcp.close(socket)
+    end
   end
 end
