@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustler::types::map::map_new;
 use rustler::{
@@ -11,9 +11,9 @@ use rustler::{
 };
 use server::{Options, Server, StartError, Storage};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use crate::runtime;
+use crate::{runtime, timeslice};
 
 mod atoms {
     rustler::atoms! {
@@ -74,6 +74,7 @@ fn server_start<'a>(
     data_dir: Option<String>,
     tag: Reference<'a>,
 ) -> NifResult<Term<'a>> {
+    let started = Instant::now();
     let runtime = match runtime::handle() {
         Ok(runtime) => runtime,
         Err(kind) => {
@@ -90,6 +91,7 @@ fn server_start<'a>(
     }
     let messages = Messages::new(owner, tag);
     runtime.spawn(run(Held { port, data_dir: data_dir.map(PathBuf::from) }, stopping, messages));
+    timeslice::report(env, started);
     Ok((atoms::ok(), resource).encode(env))
 }
 

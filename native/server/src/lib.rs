@@ -18,6 +18,8 @@ mod connections;
 mod delete;
 mod disk;
 mod disk_form;
+#[cfg(test)]
+mod disk_tests;
 mod engine;
 mod fault;
 mod features;

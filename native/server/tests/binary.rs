@@ -1,0 +1,68 @@
+//! The server as a command.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_penstock-server");
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).output().unwrap()
+}
+
+#[test]
+fn it_says_where_it_listens_and_ends_with_0_on_sigterm_and_sigint() {
+    for signal in ["-TERM", "-INT"] {
+        let mut child = Command::new(BINARY).args(["--port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.trim().strip_prefix("listening 127.0.0.1:").unwrap();
+        std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_named_and_answered_with_the_usage_and_2() {
+    for (arguments, named) in [
+        (&["--port", "70000"][..], "--port takes a number from 0 to 65535, not \"70000\""),
+        (&["--port"], "--port needs a number"),
+        (&["--data"], "--data needs a folder"),
+        (&["--data", "x", "--memory"], "--data and --memory exclude each other"),
+        (&["--verbose"], "unknown argument \"--verbose\""),
+    ] {
+        let output = run(arguments);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text.contains(named) && text.contains("usage:"), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named_and_answered_with_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = run(&["--port", &port]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains(&format!("port {port} is in use")));
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named_and_answered_with_1() {
+    let output = run(&["--port", "0", "--data", "/proc/no/such"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("/proc/no/such"));
+}
+
+#[test]
+fn help_names_the_default_of_every_option() {
+    let output = run(&["--help"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        text.contains("default 2113")
+            && text.contains("--memory     keep events in memory until the server ends (the default)")
+    );
+}

@@ -1,0 +1,170 @@
+//! What the model does not cover: links, ages, metadata that the store writes, positions.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use bytes::Bytes;
+use store_core::{
+    AllRead, Appended, Deleted, Direction, Expected, Fault, Found, NewEvent, PageSize, Pair, Store,
+    StreamRead, Ticks,
+};
+
+const SECOND: Ticks = 10_000_000;
+
+fn event(id: u128, kind: &str, data: &str) -> NewEvent {
+    NewEvent { id, kind: kind.to_owned(), json: true, data: data.to_owned().into(), custom: Bytes::new() }
+}
+
+fn append_at(store: &mut Store, name: &str, events: &[NewEvent], now: Ticks) -> (Option<u64>, Option<u64>) {
+    match store.append(name, Expected::Any, events, now).unwrap() {
+        Appended::Done { revision, position } => (revision, position),
+        wrong => panic!("{wrong:?}"),
+    }
+}
+
+fn append(store: &mut Store, name: &str, events: &[NewEvent]) -> (Option<u64>, Option<u64>) {
+    append_at(store, name, events, 0)
+}
+
+fn fill(store: &mut Store, name: &str, count: u128) {
+    let events: Vec<_> = (1..=count).map(|id| event(id, "T", "{}")).collect();
+    append(store, name, &events);
+}
+
+fn read_at(store: &Store, name: &str, resolve: bool, now: Ticks) -> Vec<Pair> {
+    let (size, direction) = (PageSize::events(100), Direction::Forwards);
+    let read = StreamRead { name, from: 0, direction, size, resolve, unlimited: false };
+    match store.read_stream(&read, now).unwrap() {
+        Found::Stream(found) => found.page.events,
+        Found::Missing => panic!("{name} is missing"),
+    }
+}
+
+fn revisions(store: &Store, name: &str, now: Ticks) -> Vec<u64> {
+    read_at(store, name, false, now).iter().map(|pair| pair.event.as_ref().unwrap().revision).collect()
+}
+
+fn metadata(store: &Store, name: &str) -> String {
+    let events = read_at(store, &store_core::metadata_stream(name), false, 0);
+    String::from_utf8(events[0].event.as_ref().unwrap().data().to_vec()).unwrap()
+}
+
+#[test]
+fn an_event_is_encoded_with_its_text_id_first_and_its_data_last() {
+    let mut store = Store::in_memory(1);
+    append(&mut store, "stream", &[event(0x0123_4567_89ab_cdef, "Kind", "{\"a\":1}")]);
+    let record = read_at(&store, "stream", false, 0).remove(0).event.unwrap();
+    assert_eq!(&record.encoded[4..40], b"00000000-0000-0000-0123-456789abcdef");
+    assert!(record.encoded.ends_with(b"{\"a\":1}"));
+    assert_eq!((record.name(), record.kind(), record.data()), ("stream", "Kind", &b"{\"a\":1}"[..]));
+}
+
+#[test]
+fn an_append_of_nothing_takes_a_position_and_makes_no_stream() {
+    let mut store = Store::in_memory(1);
+    let (revision, first) = append(&mut store, "s", &[]);
+    assert_eq!(revision, None);
+    assert!(append(&mut store, "s", &[]).1 > first);
+    assert_eq!(store.next_revision("s"), 0);
+}
+
+#[test]
+fn a_repeated_append_answers_where_the_events_are() {
+    let mut store = Store::in_memory(1);
+    let events = [event(1, "T", "{}"), event(2, "T", "{}")];
+    let first = append(&mut store, "s", &events);
+    fill(&mut store, "other", 2);
+    assert_eq!(append(&mut store, "s", &events), first);
+    assert_eq!(revisions(&store, "s", 0), [0, 1]);
+}
+
+#[test]
+fn events_grow_too_old_one_by_one() {
+    let mut store = Store::in_memory(1);
+    append(&mut store, "$$s", &[event(1, "$metadata", "{\"$maxAge\":10}")]);
+    for second in 0..5 {
+        append_at(&mut store, "s", &[event(u128::from(second) + 10, "T", "{}")], second * SECOND);
+    }
+    assert_eq!(revisions(&store, "s", 10 * SECOND), [0, 1, 2, 3, 4]);
+    assert_eq!(revisions(&store, "s", 12 * SECOND), [2, 3, 4]);
+    assert!(revisions(&store, "s", 60 * SECOND).is_empty());
+}
+
+#[test]
+fn a_link_leads_to_its_event_unless_that_is_not_to_be_read() {
+    let mut store = Store::in_memory(1);
+    for name in ["good", "deleted", "tombstoned", "truncated"] {
+        fill(&mut store, name, 3);
+    }
+    store.delete("deleted", Expected::Any, 0).unwrap();
+    store.tombstone("tombstoned", Expected::Any, 0).unwrap();
+    append(&mut store, "$$truncated", &[event(1, "$metadata", "{\"$tb\":2}")]);
+    let targets = [
+        ("1@good", Some(1)),
+        ("-1@good", Some(2)),
+        ("9@good", None),
+        ("0@none", None),
+        ("0@deleted", None),
+        ("0@tombstoned", None),
+        ("1@truncated", None),
+        ("2@truncated", Some(2)),
+    ];
+    let links: Vec<_> = (100..).zip(targets).map(|(id, (target, _))| event(id, "$>", target)).collect();
+    append(&mut store, "links", &links);
+    for (pair, (target, revision)) in read_at(&store, "links", true, 0).iter().zip(targets) {
+        assert_eq!(pair.event.as_ref().map(|event| event.revision), revision, "{target}");
+        assert_eq!(pair.link.as_ref().map(|link| link.name()), Some("links"), "{target}");
+    }
+    assert!(read_at(&store, "links", false, 0).iter().all(|pair| pair.link.is_none()));
+}
+
+#[test]
+fn what_only_looks_like_a_link_is_an_event() {
+    let mut store = Store::in_memory(1);
+    append(&mut store, "s", &[event(1, "$>", "nonsense"), event(2, "$>", "x@s"), event(3, "T", "0@s")]);
+    assert!(read_at(&store, "s", true, 0).iter().all(|pair| pair.event.is_some() && pair.link.is_none()));
+}
+
+#[test]
+fn a_deleted_stream_that_is_written_to_begins_after_what_was_deleted_and_keeps_its_metadata() {
+    let mut store = Store::in_memory(1);
+    fill(&mut store, "s", 3);
+    assert!(matches!(store.delete("s", Expected::Any, 0), Ok(Deleted::Done(_))));
+    assert_eq!(metadata(&store, "s"), "{\"$tb\":9223372036854775807}");
+    append(&mut store, "$$s", &[event(50, "$metadata", "{\"mine\":2}")]);
+    assert_eq!(metadata(&store, "s"), "{\"mine\":2,\"$tb\":3}");
+    append(&mut store, "s", &[event(51, "T", "{}")]);
+    assert_eq!(revisions(&store, "s", 0), [3]);
+}
+
+#[test]
+fn a_tombstone_hides_the_metadata_of_its_stream_too() {
+    let mut store = Store::in_memory(1);
+    fill(&mut store, "s", 1);
+    append(&mut store, "$$s", &[event(9, "$metadata", "{}")]);
+    store.tombstone("s", Expected::Any, 0).unwrap();
+    assert_eq!(store.check_stream("$$s"), Err(Fault::StreamDeleted("$$s".to_owned())));
+    assert!(store.append("$$s", Expected::Any, &[event(10, "$metadata", "{}")], 0).is_ok());
+}
+
+#[test]
+fn the_log_is_read_from_any_position_of_an_event_and_from_no_other() {
+    let mut store = Store::in_memory(1);
+    fill(&mut store, "s", 3);
+    let (size, direction) = (PageSize::events(100), Direction::Forwards);
+    let all = AllRead { from: 0, direction, size, resolve: false, fits: None };
+    let positions: Vec<_> = store
+        .read_all(&all, 0)
+        .unwrap()
+        .events
+        .iter()
+        .map(|pair| pair.event.as_ref().unwrap().position)
+        .collect();
+    let from = store.read_all(&AllRead { from: positions[1], ..all }, 0).unwrap();
+    assert_eq!(from.events.len(), 2);
+    let before =
+        store.read_all(&AllRead { from: positions[1], direction: Direction::Backwards, ..all }, 0).unwrap();
+    assert_eq!(before.events[0].event.as_ref().unwrap().position, positions[0]);
+    assert_eq!(store.check_position(positions[1]), Ok(()));
+    assert_eq!(store.check_position(positions[1] + 1), Err(Fault::InvalidPosition));
+    assert_eq!(store.check_position(store.head()), Err(Fault::AheadOfLog));
+}
