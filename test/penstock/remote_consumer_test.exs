@@ -1,0 +1,69 @@
+defmodule Penstock.RemoteConsumerTest do
+  # The test's VM becomes a node for as long as this takes.
+  use ExUnit.Case, async: false
+
+  import Penstock.Store
+
+  alias Penstock.LinearSubscription
+  alias Penstock.RemoteStages.{Consumer, Counter}
+
+  @moduletag :capture_log
+
+  setup_all do
+    {_, 0} = System.cmd("epmd", ["-daemon"])
+    {:ok, _} = Node.start(:"penstock-#{System.pid()}@127.0.0.1")
+
+    {:ok, peer, node} =
+      :peer.start_link(%{name: :"penstock-peer-#{System.pid()}", host: '127.0.0.1', args: code_paths()})
+
+    {:ok, _} = :erpc.call(node, :application, :ensure_all_started, [:elixir])
+
+    on_exit(fn -> Node.stop() end)
+    %{node: node, peer: peer}
+  end
+
+  defp code_paths, do: Enum.flat_map(:code.get_path(), &['-pa', &1])
+
+  setup do
+    start()
+  end
+
+  defp handled(node, count, handled \\ []) do
+    if length(handled) >= count do
+      handled
+    else
+      assert_receive {:handled, ^node, revisions}
+      handled(node, count, handled ++ revisions)
+    end
+  end
+
+  test "a consumer of another node gets a stream's events in order, each once", %{store: store, node: node} do
+    fill(store, "s", 2000)
+    producer = subscribe(store, "s")
+    {:ok, _} = :erpc.call(node, Penstock.Stage, :start, [Consumer, {producer, self()}])
+    assert handled(node, 2000) == Enum.to_list(0..1999)
+    fill(store, "s", 1)
+    assert handled(node, 1) == [2000]
+  end
+
+  test "a consumer of another node gets a stage's events in order", %{node: node} do
+    {:ok, producer} = Penstock.Stage.start_link(Counter, 0)
+    {:ok, consumer} = :erpc.call(node, Penstock.Stage, :start, [Consumer, {producer, self()}])
+    assert node |> handled(1000) |> Enum.take(1000) == Enum.to_list(0..999)
+    GenServer.stop(consumer)
+    GenServer.stop(producer)
+  end
+
+  test "the end of a consumer's node takes its demand with it", %{store: store} do
+    {:ok, peer, node} =
+      :peer.start(%{name: :"penstock-brief-#{System.pid()}", host: '127.0.0.1', args: code_paths()})
+
+    {:ok, _} = :erpc.call(node, :application, :ensure_all_started, [:elixir])
+    producer = subscribe(store, "none")
+    {:ok, _} = :erpc.call(node, Penstock.Stage, :start, [Consumer, {producer, self()}])
+    assert await_info(producer, &(&1.demand == 100))
+    :peer.stop(peer)
+    assert await_info(producer, &(&1.demand == 0)).state in [:reading, :subscribed]
+    assert Process.alive?(producer) and LinearSubscription.info(producer)
+  end
+end
