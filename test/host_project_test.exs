@@ -15,8 +15,9 @@ defmodule Penstock.HostProjectTest do
         {said, status} = mix(host, environment, ["do", "deps.get", "+", "compile"])
         assert status == 0, said
 
-        assert {"from Elixir: ok, from Erlang: ok\n", 0} =
-                 mix(host, environment, ["run", "--no-compile", "-e", "Host.main()"])
+        assert run(host, environment, "IO.puts(Host.call())") == {"ok\n", 0}
+        {said, 0} = run(host, environment, ":orders.main()")
+        assert said =~ "handled orders 0 to 3"
       end
     end
   end
@@ -39,8 +40,7 @@ defmodule Penstock.HostProjectTest do
 
     assert answer(first) == "ok"
 
-    assert {"from Elixir: ok, from Erlang: ok\n", 0} =
-             mix(host, "dev", ["run", "--no-compile", "-e", "Host.main()"])
+    assert run(host, "dev", "IO.puts(Host.call())") == {"ok\n", 0}
 
     Port.command(first, "stop\n")
     assert_receive {^first, {:exit_status, 0}}, 30_000
@@ -73,6 +73,8 @@ defmodule Penstock.HostProjectTest do
     line
   end
 
+  defp run(host, environment, code), do: mix(host, environment, ["run", "--no-compile", "-e", code])
+
   defp mix(host, environment, args) do
     System.cmd("mix", args, cd: host, env: environment(environment), stderr_to_stdout: true)
   end
@@ -90,7 +92,7 @@ defmodule Penstock.HostProjectTest do
 
   defp generate(kind) do
     host = Path.join(@here, to_string(kind))
-    for left <- ["_build", "mix.lock"], do: File.rm_rf!(Path.join(host, left))
+    for left <- ~w(_build lib src mix.lock), do: File.rm_rf!(Path.join(host, left))
 
     for {name, text} <- Penstock.HostProject.files(dependency(kind)) do
       path = Path.join(host, name)

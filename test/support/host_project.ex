@@ -1,9 +1,10 @@
 defmodule Penstock.HostProject do
-  @moduledoc "The files of a mix project that depends on Penstock, and on nothing else."
+  @moduledoc "The files of a mix project that depends on Penstock, and on nothing else; its Erlang is the example's."
+
+  @erlang Path.expand("../../examples/erlang/src", __DIR__)
 
   @spec files(keyword) :: [{Path.t(), String.t()}]
-  def files(dependency),
-    do: [{"mix.exs", mix(dependency)}, {"lib/host.ex", elixir()}, {"src/host.erl", erlang()}]
+  def files(dependency), do: [{"mix.exs", mix(dependency)}, {"lib/host.ex", elixir()} | erlang()]
 
   defp mix(dependency) do
     """
@@ -19,8 +20,6 @@ defmodule Penstock.HostProject do
   defp elixir do
     """
     defmodule Host do
-      def main, do: IO.puts("from Elixir: \#{call()}, from Erlang: \#{:host.call()}")
-
       def answer do
         case IO.gets("") do
           "go\\n" ->
@@ -32,24 +31,20 @@ defmodule Penstock.HostProject do
         end
       end
 
-      defp call do
+      def call do
         {:ok, server} = Penstock.EventStore.Server.start_link(port: 0, data_dir: :memory)
-        true = Penstock.EventStore.Server.port(server) > 0
-        Penstock.EventStore.Server.stop(server)
+        address = Penstock.EventStore.Server.connection_string(server)
+        {:ok, store} = Penstock.EventStore.start_link(connection_string: address)
+        {:ok, %{revision: 0}} = Penstock.EventStore.append(store, "s", Penstock.Event.new("t", %{"n" => 1}))
+        {:ok, [%Penstock.Event{body: %{"n" => 1}}]} = Penstock.EventStore.read(store, "s")
+        for process <- [store, server], do: GenServer.stop(process)
+        :ok
       end
     end
     """
   end
 
   defp erlang do
-    """
-    -module(host).
-    -export([call/0]).
-
-    call() ->
-        {ok, Server} = 'Elixir.Penstock.EventStore.Server':start_link([{port, 0}, {data_dir, memory}]),
-        true = 'Elixir.Penstock.EventStore.Server':port(Server) > 0,
-        'Elixir.Penstock.EventStore.Server':stop(Server).
-    """
+    for name <- File.ls!(@erlang), do: {"src/#{name}", File.read!(Path.join(@erlang, name))}
   end
 end
