@@ -10,9 +10,13 @@
 //! | ids | stream, id | the first revision with that id |
 //! | streams | number | last revision, whether tombstoned, name |
 //! | about | `format`, `head` | the version of this table; the position after the last event |
+//!
+//! The engine takes a journal that is damaged anywhere for one whose end was torn, and drops what follows. So the
+//! file `acknowledged` says how far the log went: a journal that ends before that has lost events.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -29,6 +33,8 @@ const FORMAT: u64 = 1;
 /// What the storage engine makes before the file that marks a whole store.
 const STORE_FILES: [&str; 3] = ["lock", "0.jnl", "keyspaces"];
 const MARKER: &str = "version";
+/// Says how far the log went, in eight bytes.
+const ACKNOWLEDGED: &str = "acknowledged";
 
 struct Disk {
     database: Database,
@@ -37,6 +43,7 @@ struct Disk {
     ids: Keyspace,
     streams: Keyspace,
     about: Keyspace,
+    acknowledged: File,
 }
 
 /// Opens the store in a folder, or makes one there.
@@ -44,7 +51,7 @@ pub fn open(folder: &Path, seed: u128) -> Result<Store, StartError> {
     prepare(folder)?;
     let disk = Disk::open(folder).map_err(|error| start_error(folder, &error))?;
     let corrupted = |error: String| StartError::DataCorrupted { folder: folder.to_owned(), error };
-    disk.check_format().map_err(|error| corrupted(error.0))?;
+    disk.check_acknowledged().and_then(|()| disk.check_format()).map_err(|error| corrupted(error.0))?;
     Store::open(Box::new(disk), seed).map_err(|fault| corrupted(fault.to_string()))
 }
 
@@ -108,7 +115,26 @@ impl Disk {
         let keyspace = |name: &str| database.keyspace(name, KeyspaceCreateOptions::default);
         let (events, log, ids) = (keyspace("events")?, keyspace("log")?, keyspace("ids")?);
         let (streams, about) = (keyspace("streams")?, keyspace("about")?);
-        Ok(Self { database, events, log, ids, streams, about })
+        let mut options = File::options();
+        let acknowledged =
+            options.create(true).truncate(false).read(true).write(true).open(folder.join(ACKNOWLEDGED))?;
+        Ok(Self { database, events, log, ids, streams, about, acknowledged })
+    }
+
+    fn check_acknowledged(&self) -> Result<(), StorageError> {
+        let mut bytes = [0; 8];
+        match self.acknowledged.read_exact_at(&mut bytes, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            read => read.map_err(|error| StorageError(format!("{ACKNOWLEDGED} cannot be read: {error}")))?,
+        }
+        let (acknowledged, head) = (u64::from_be_bytes(bytes), self.about("head")?.unwrap_or_default());
+        if acknowledged <= head {
+            return Ok(());
+        }
+        Err(StorageError(format!(
+            "its journal ends at position {head}, but events up to {acknowledged} were acknowledged; \
+             to go on without them, remove its file {ACKNOWLEDGED:?}"
+        )))
     }
 
     fn check_format(&self) -> Result<(), StorageError> {
@@ -156,7 +182,9 @@ impl Storage for Disk {
             batch.insert(&self.streams, row.number.to_be_bytes(), encode_row(row));
         }
         batch.insert(&self.about, "head", change.head.to_be_bytes());
-        batch.commit().map_err(failed)
+        batch.commit().map_err(failed)?;
+        let written = self.acknowledged.write_all_at(&change.head.to_be_bytes(), 0);
+        written.map_err(|error| StorageError(format!("{ACKNOWLEDGED} cannot be written: {error}")))
     }
 
     fn streams(&self) -> Result<(Vec<StreamRow>, u64), StorageError> {

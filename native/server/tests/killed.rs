@@ -120,6 +120,24 @@ async fn a_folder_whose_files_were_overwritten_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_journal_that_lost_acknowledged_events_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await.unwrap();
+    let mut client = client(&server.local_addr().to_string()).await;
+    for number in 0..10 {
+        append(&mut client, "s", any(), vec![event(vec![number; 1_000])]).await.unwrap();
+    }
+    server.shutdown().await;
+    let journal = folder.path().join("0.jnl");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    bytes[2_000..5_000].fill(0xff);
+    std::fs::write(&journal, bytes).unwrap();
+    let error = start(folder.path()).await.unwrap_err();
+    assert!(matches!(error, StartError::DataCorrupted { .. }), "{error}");
+    assert!(error.to_string().contains(&folder.path().display().to_string()));
+}
+
+#[tokio::test]
 async fn a_store_whose_making_was_cut_short_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("lock"), b"").unwrap();
