@@ -136,7 +136,7 @@ defmodule Penstock.LinearSubscriptionTest do
       assert [event] = take(producer, consume(producer, 1), 1)
       assert %Event{id: ^id, type: "Placed", body: %{"total" => 9.5}, link: nil, metadata: metadata} = event
 
-      assert Map.keys(metadata) == [
+      assert metadata |> Map.keys() |> Enum.sort() == [
                :commit_position,
                :content_type,
                :created,

@@ -14,7 +14,7 @@ defmodule Penstock.RemoteConsumerTest do
     {:ok, _} = Node.start(:"penstock-#{System.pid()}@127.0.0.1")
 
     {:ok, peer, node} =
-      :peer.start_link(%{name: :"penstock-peer-#{System.pid()}", host: '127.0.0.1', args: code_paths()})
+      :peer.start_link(%{name: :"penstock-peer-#{System.pid()}", host: ~c"127.0.0.1", args: code_paths()})
 
     {:ok, _} = :erpc.call(node, :application, :ensure_all_started, [:elixir])
 
@@ -22,7 +22,7 @@ defmodule Penstock.RemoteConsumerTest do
     %{node: node, peer: peer}
   end
 
-  defp code_paths, do: Enum.flat_map(:code.get_path(), &['-pa', &1])
+  defp code_paths, do: Enum.flat_map(:code.get_path(), &[~c"-pa", &1])
 
   setup do
     start()
@@ -56,7 +56,7 @@ defmodule Penstock.RemoteConsumerTest do
 
   test "the end of a consumer's node takes its demand with it", %{store: store} do
     {:ok, peer, node} =
-      :peer.start(%{name: :"penstock-brief-#{System.pid()}", host: '127.0.0.1', args: code_paths()})
+      :peer.start(%{name: :"penstock-brief-#{System.pid()}", host: ~c"127.0.0.1", args: code_paths()})
 
     {:ok, _} = :erpc.call(node, :application, :ensure_all_started, [:elixir])
     producer = subscribe(store, "none")
