@@ -274,6 +274,67 @@ defmodule Penstock.Stage do
   def cancel({pid, tag}, reason, options \\ []),
     do: Process.send(pid, {:"$gen_producer", {self(), tag}, {:cancel, reason}}, options)
 
+  @doc """
+  Starts a producer of the items of an enumerable.
+
+  It takes as many items as it is asked for, and ends with reason `:normal` once there are no more and all have been
+  delivered. Taking an item must not need the mailbox of the process, which is the stage's.
+
+  ## Options
+
+    * `:link` - whether the producer is linked to the caller; `true` by default.
+    * `:dispatcher`, `:demand` - those of a producer.
+    * `:on_cancel` - `:stop` ends the producer, and leaves the enumerable, when its last consumer goes; by
+      default `:continue`. Use it with `demand: :accumulate`, so that it does not end between two consumers that come.
+    * `:stacktrace` - where the enumerable comes from, for the log.
+
+  Others are those of `start_link/3`.
+  """
+  @spec from_enumerable(Enumerable.t(), keyword) :: GenServer.on_start()
+  def from_enumerable(enumerable, options \\ []) do
+    {stacktrace, options} = Keyword.pop_lazy(options, :stacktrace, &stacktrace/0)
+    {link, options} = Keyword.pop(options, :link, true)
+    argument = {enumerable, stacktrace, options}
+
+    case link do
+      true -> start_link(Penstock.Stage.Streamer, argument, options)
+      false -> start(Penstock.Stage.Streamer, argument, options)
+      other -> raise ArgumentError, "expected :link to be true or false, got: #{inspect(other)}"
+    end
+  end
+
+  defp stacktrace do
+    {:current_stacktrace, [_info, _here | stacktrace]} = Process.info(self(), :current_stacktrace)
+    stacktrace
+  end
+
+  @doc """
+  A stream of what producers emit, in the process that enumerates it.
+
+  `subscriptions` are producers, or tuples of a producer and the options of `sync_subscribe/3`. The stream subscribes
+  when it begins, cancels when it ends, and leaves no message behind. Where a subscription's end would end a
+  consumer (see `:cancel`), the stream exits with the same reason; otherwise it goes on with the other producers, and is
+  over when there are none.
+
+  ## Options
+
+    * `:demand` - what the producers' demand is set to once all are subscribed to: `:forward` (by default) or
+      `:accumulate`.
+    * `:producers` - whose demand is set; by default those subscribed to. Give the producers themselves, or `[]`, when
+      you subscribe to a producer_consumer.
+
+  The stream of a producer on another node may leave messages behind when the connection is lost: enumerate it in a
+  process of its own.
+  """
+  @spec stream([stage | {stage, subscription_options}], keyword) :: Enumerable.t()
+  def stream(subscriptions, options \\ [])
+
+  def stream(subscriptions, options) when is_list(subscriptions),
+    do: Penstock.Stage.Stream.build(subscriptions, options)
+
+  def stream(subscriptions, _options),
+    do: raise(ArgumentError, "expected a list of subscriptions, got: #{inspect(subscriptions)}")
+
   @doc "How many events a producer has buffered."
   @spec estimate_buffered_count(stage, timeout) :: non_neg_integer
   def estimate_buffered_count(stage, timeout \\ 5000), do: call(stage, :"$estimate_buffered_count", timeout)

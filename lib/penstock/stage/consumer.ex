@@ -25,7 +25,23 @@ defmodule Penstock.Stage.Consumer do
   end
 
   defp entry({producer, options}) when is_list(options), do: {producer, options}
-  defp entry(producer), do: {producer, []}
+
+  defp entry(producer) do
+    ambiguous(producer)
+    {producer, []}
+  end
+
+  # Whose name is a list reads as options.
+  defp ambiguous({:global, _name} = producer), do: deprecated("{:global, term()}", producer)
+  defp ambiguous({:via, _module, _name} = producer), do: deprecated("{:via, module(), term()}", producer)
+  defp ambiguous(_producer), do: :ok
+
+  defp deprecated(type, producer) do
+    Logger.warning(
+      ":subscribe_to value with type #{type} is deprecated. Use #{inspect({producer, []})} instead, in " <>
+        "Penstock.Stage #{Subscribers.name()}"
+    )
+  end
 
   @spec subscribe(nil | {tag :: term, reason :: term}, producer :: term, keyword, State.t()) :: subscribed
   def subscribe(_current, to, _options, %State{type: :producer} = stage) do
