@@ -31,12 +31,12 @@ defmodule CatchUp do
     {options, [], []} =
       OptionParser.parse(arguments, strict: [quick: :boolean, connection: :string, stream: :string])
 
-    {runs, shrink} = if options[:quick], do: {3, 5}, else: {5, 1}
+    runs = if options[:quick], do: 3, else: 9
     Logger.configure(level: :warning)
     uri = options[:connection] || Bench.start_server()
     {:ok, store} = Penstock.EventStore.start_link(connection_string: uri)
     prefix = options[:stream] || "bench"
-    sizes = for {name, size, count} <- @sizes, do: {name, "#{prefix}-#{name}", size, div(count, shrink)}
+    sizes = for {name, size, count} <- @sizes, do: {name, "#{prefix}-#{name}", size, count}
     for {_, stream, size, count} <- sizes, do: Bench.fill(store, stream, count, size)
     # a server just started is slower until it has warmed up, and so is a VM
     for {_, stream, _, count} <- sizes,
