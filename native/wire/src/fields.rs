@@ -47,11 +47,11 @@ impl<'a> Fields<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let (tag, wire_type) = decode_key(&mut self.rest)?;
+        let (tag, wire_type) = self.key()?;
         let value = match wire_type {
-            WireType::Varint => Value::Varint(decode_varint(&mut self.rest)?),
+            WireType::Varint => Value::Varint(self.varint()?),
             WireType::LengthDelimited => {
-                let length = decode_varint(&mut self.rest)?;
+                let length = self.varint()?;
                 let (bytes, rest) = usize::try_from(length)
                     .ok()
                     .and_then(|length| self.rest.split_at_checked(length))
@@ -65,6 +65,32 @@ impl<'a> Fields<'a> {
             }
         };
         Ok(Some((tag, value)))
+    }
+
+    /// Nearly all keys here are one byte, of the first two wire types.
+    #[inline]
+    fn key(&mut self) -> Result<(u32, WireType), DecodeError> {
+        if let Some((&byte @ 8..0x80, rest)) = self.rest.split_first() {
+            let wire_type = match byte & 7 {
+                0 => Some(WireType::Varint),
+                2 => Some(WireType::LengthDelimited),
+                _ => None,
+            };
+            if let Some(wire_type) = wire_type {
+                self.rest = rest;
+                return Ok((u32::from(byte >> 3), wire_type));
+            }
+        }
+        Ok(decode_key(&mut self.rest)?)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, DecodeError> {
+        if let Some((&byte @ ..0x80, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return Ok(u64::from(byte));
+        }
+        Ok(decode_varint(&mut self.rest)?)
     }
 }
 

@@ -3,6 +3,8 @@
 //! It reads what prost's full decoding would read (merging repeated fields, skipping unknown ones), with one
 //! difference: names, types and content types are handed on as the bytes they are, valid UTF-8 or not.
 
+use uuid::Uuid;
+
 use crate::fields::{Fields, Value, wrong_type};
 
 pub use crate::fields::DecodeError;
@@ -120,16 +122,7 @@ impl<'a> Id<'a> {
     {
         match *self {
             Id::Structured { most, least } => {
-                let value = u128::from(most) << 64 | u128::from(least);
-                let mut shift = 128;
-                for (place, byte) in buffer.iter_mut().enumerate() {
-                    *byte = if matches!(place, 8 | 13 | 18 | 23) {
-                        b'-'
-                    } else {
-                        shift -= 4;
-                        hex_digit(value >> shift)
-                    };
-                }
+                Uuid::from_u64_pair(most, least).hyphenated().encode_lower(buffer);
                 buffer
             }
             Id::Text(text) => match <&[u8; ID_LENGTH]>::try_from(text) {
@@ -142,11 +135,6 @@ impl<'a> Id<'a> {
             },
         }
     }
-}
-
-fn hex_digit(value: u128) -> u8 {
-    let nibble = (value & 0xf) as u8;
-    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
 /// Reads one `ReadResp`.
