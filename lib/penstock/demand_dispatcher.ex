@@ -14,13 +14,14 @@ defmodule Penstock.DemandDispatcher do
     * `:shuffle_demands_on_first_dispatch` - `true` serves consumers of equal demand in random order when
       events are dispatched for the first time, so that it isn't always the first one that gets them. By
       default `false`.
-  """
 
-  @behaviour Penstock.Dispatcher
+  A subscription takes `:filter`, to say which events it wants: see `Penstock.Dispatcher`.
+  """
 
   alias Penstock.Stage.Options
 
-  @impl Penstock.Dispatcher
+  @doc false
+  @spec configure(keyword) :: {:ok, Penstock.Dispatcher.config()} | {:error, message :: String.t()}
   def configure(options) do
     with {:ok, max, options} <- max_demand(options),
          {:ok, shuffle?, options} <-

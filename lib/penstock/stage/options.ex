@@ -68,6 +68,8 @@ defmodule Penstock.Stage.Options do
     end
   end
 
-  defp expected(key, what, value),
+  @doc "What is wrong with an option."
+  @spec expected(atom, String.t(), term) :: {:error, message :: String.t()}
+  def expected(key, what, value),
     do: {:error, "expected #{inspect(key)} to be #{what}, got: #{inspect(value)}"}
 end

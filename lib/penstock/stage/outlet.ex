@@ -1,61 +1,124 @@
 defmodule Penstock.Stage.Outlet do
   @moduledoc false
   # The outgoing side of a producer of terms: subscribers, dispatcher and buffer. The native core decides who
-  # gets how many events and when; here the lists are cut accordingly and sent.
+  # gets how many events and when; here the lists are cut accordingly and sent. What is special to a dispatcher
+  # is in its route; the one by demand needs none.
 
   require Logger
 
   alias Penstock.Native
-  alias Penstock.Stage.{Shelf, Subscribers}
+  alias Penstock.Stage.{Shelf, Sieve, Subscribers}
   alias __MODULE__
+  alias __MODULE__.{Broadcast, Custom, Partition}
 
   @enforce_keys [:core, :dispatcher]
-  defstruct [:core, :dispatcher, subscribers: Subscribers.new(), shelf: Shelf.new(), infos: :queue.new()]
+  defstruct [
+    :core,
+    :dispatcher,
+    :route,
+    subscribers: Subscribers.new(),
+    shelf: Shelf.new(),
+    infos: :queue.new(),
+    sieves: %{},
+    flowing?: false
+  ]
 
   @type t :: %Outlet{
           core: reference,
           dispatcher: module,
+          route: nil | Broadcast.t() | Partition.t() | Custom.t(),
           subscribers: Subscribers.t(),
           shelf: Shelf.t(),
-          infos: :queue.queue(term)
+          infos: :queue.queue(term),
+          sieves: %{Subscribers.id() => Sieve.t() | :expelled},
+          flowing?: boolean
         }
 
-  @spec new(Penstock.Dispatcher.config(), non_neg_integer | :infinity, :first | :last) :: t
-  def new({:demand, max_demand, shuffle?}, buffer_size, keep) do
+  @spec new(
+          Penstock.Dispatcher.config(),
+          :producer | :producer_consumer,
+          non_neg_integer | :infinity,
+          :first | :last
+        ) ::
+          t
+  def new({:demand, max_demand, shuffle?}, _type, buffer_size, keep) do
     seed = if shuffle?, do: :rand.uniform(4_294_967_296)
-    core = Native.stage_new(buffer_size, keep, max_demand, seed)
+    core = Native.stage_new(buffer_size, keep, {:demand, max_demand, seed})
     %Outlet{core: core, dispatcher: Penstock.DemandDispatcher}
   end
 
-  # Lets a subscription that `Subscribers.add/2` has noted take part in what is dealt.
-  @spec open(t, Subscribers.id()) :: t
-  def open(%Outlet{core: core} = outlet, id) do
-    :ok = Native.stage_subscribe(core, id)
-    outlet
+  def new(:broadcast, _type, buffer_size, keep) do
+    core = Native.stage_new(buffer_size, keep, :broadcast)
+    %Outlet{core: core, dispatcher: Penstock.BroadcastDispatcher, route: %Broadcast{}}
   end
 
-  @spec close(t, Subscribers.id()) :: t
-  def close(%Outlet{core: core} = outlet, id) do
-    _demand = Native.stage_cancel(core, id)
-    outlet
+  def new({:partition, names, hash, limit}, _type, buffer_size, keep) do
+    core = Native.stage_new(buffer_size, keep, {:partition, length(names)})
+    %Outlet{core: core, dispatcher: Penstock.PartitionDispatcher, route: Partition.new(names, hash, limit)}
+  end
+
+  def new({:custom, module, state}, type, buffer_size, keep) do
+    core = Native.stage_new(buffer_size, keep, {:demand, nil, nil})
+    %Outlet{core: core, dispatcher: module, route: Custom.new(module, state, type)}
+  end
+
+  # Lets a subscription that `Subscribers.add/2` has noted take part in what is dealt, or says why not.
+  @spec open(t, Subscribers.id(), Subscribers.from(), keyword) :: {:ok, t} | {:error, reason :: term, t}
+  def open(%Outlet{route: %Custom{}} = outlet, _id, from, options), do: Custom.open(outlet, from, options)
+
+  def open(%Outlet{route: route} = outlet, id, from, options) do
+    keys = if match?(%Broadcast{}, route), do: [:filter, :selector], else: [:filter]
+
+    case sieve(options, keys) do
+      {:ok, nil} -> admit(outlet, id, from, options)
+      {:ok, sieve} -> admit(%{outlet | sieves: Map.put(outlet.sieves, id, sieve)}, id, from, options)
+      {:error, message} -> {:error, {:bad_opts, message}, outlet}
+    end
+  end
+
+  defp sieve(options, keys) do
+    if Keyword.keyword?(options),
+      do: Sieve.new(options, keys),
+      else: {:error, "expected subscription options to be a keyword list, got: #{inspect(options)}"}
+  end
+
+  defp admit(%Outlet{core: core, route: nil} = outlet, id, _from, _options) do
+    :ok = Native.stage_subscribe(core, id, 0)
+    {:ok, outlet}
+  end
+
+  defp admit(%Outlet{route: %kind{}} = outlet, id, from, options), do: kind.open(outlet, id, from, options)
+
+  @spec close(t, Subscribers.id(), Subscribers.from()) :: t
+  def close(%Outlet{route: %Custom{}} = outlet, _id, from), do: Custom.close(outlet, from)
+
+  def close(%Outlet{core: core, route: route} = outlet, id, from) do
+    _subscribed? = Native.stage_cancel(core, id)
+    outlet = %{outlet | sieves: Map.delete(outlet.sieves, id)}
+    if route, do: route.__struct__.close(outlet, id, from), else: outlet
   end
 
   # Serves demand from the buffer and says how many events are to be asked of the source; the number alone
   # when nothing has changed here.
-  @spec ask(t, Subscribers.id(), pos_integer) :: non_neg_integer | {non_neg_integer, t}
-  def ask(%Outlet{core: core} = outlet, id, n) do
-    case Native.stage_ask(core, id, n) do
-      upstream when is_integer(upstream) -> upstream
-      asked -> asked(asked, outlet, id, n)
+  @spec ask(t, Subscribers.id(), Subscribers.from(), pos_integer) :: non_neg_integer | {non_neg_integer, t}
+  def ask(%Outlet{route: %Custom{}} = outlet, _id, from, n), do: outlet |> Custom.ask(from, n) |> flow()
+
+  def ask(%Outlet{core: core, sieves: sieves} = outlet, id, _from, n) do
+    case sieves do
+      %{^id => :expelled} ->
+        0
+
+      %{} ->
+        case Native.stage_ask(core, id, n) do
+          upstream when is_integer(upstream) -> upstream
+          asked -> asked(asked, outlet, id, n)
+        end
     end
   end
 
   defp asked(upstream, outlet, _id, _n) when is_integer(upstream), do: {upstream, outlet}
-
-  defp asked(:buffered, outlet, _id, _n) do
-    outlet = drain(outlet)
-    {Native.stage_claim(outlet.core), outlet}
-  end
+  defp asked(:buffered, outlet, _id, _n), do: flow(outlet)
+  defp asked({:queued, partition}, outlet, _id, _n), do: outlet |> Partition.serve(partition) |> flow()
 
   defp asked({:exceeded, max, asked}, outlet, id, n) do
     {pid, _tag} = Map.fetch!(outlet.subscribers.by_id, id)
@@ -68,37 +131,107 @@ defmodule Penstock.Stage.Outlet do
     asked(asked, outlet, id, n)
   end
 
+  # Serves from the queues and the buffer what may go by now, and says how many events are to be asked of the
+  # source.
+  @spec flow(t) :: {non_neg_integer, t}
+  def flow(%Outlet{route: %Custom{}} = outlet), do: Custom.flow(outlet)
+
+  def flow(%Outlet{route: route} = outlet) do
+    outlet = %{outlet | flowing?: false}
+    outlet = if match?(%Partition{}, route), do: Partition.serve_credited(outlet), else: outlet
+    outlet = drain(outlet)
+    {Native.stage_claim(outlet.core), outlet}
+  end
+
+  # Has the stage call `flow/1` when it is done with what it is at: demand has grown where nobody asked.
+  @spec flow_soon(t) :: t
+  def flow_soon(%Outlet{flowing?: true} = outlet), do: outlet
+
+  def flow_soon(%Outlet{} = outlet) do
+    send(self(), :"$penstock_flow")
+    %{outlet | flowing?: true}
+  end
+
   # Deals new events; what nobody waits for is buffered. Says how many were discarded, unless all events
   # went to one subscriber and nothing has changed here.
   @spec emit(t, [term, ...]) :: :delivered | {discarded :: non_neg_integer, t}
+  def emit(%Outlet{route: %Custom{}} = outlet, events) do
+    {left, outlet} = Custom.dispatch(outlet, events, length(events))
+    store(outlet, left, length(left), 0)
+  end
+
   def emit(%Outlet{core: core} = outlet, events) do
     size = length(events)
 
     case Native.stage_emit(core, size) do
-      id when is_integer(id) ->
+      id when is_integer(id) and outlet.sieves == %{} ->
         Subscribers.deliver(outlet.subscribers, id, events)
         :delivered
 
       :heap ->
         {0, %{outlet | shelf: Shelf.put(outlet.shelf, events, size)}}
 
-      deals ->
+      deals when is_list(deals) ->
         deal(deals, events, size, outlet)
+
+      to ->
+        {0, hand(outlet, to, events, size)}
     end
   end
 
   defp deal([], [], 0, outlet), do: {0, outlet}
   defp deal([], events, size, outlet), do: store(outlet, events, size, 0)
+  defp deal([{to, size}], events, size, outlet), do: {0, hand(outlet, to, events, size)}
 
-  defp deal([{id, size}], events, size, outlet) do
-    Subscribers.deliver(outlet.subscribers, id, events)
-    {0, outlet}
+  defp deal([{to, n} | deals], events, size, outlet) do
+    {now, later} = :lists.split(n, events)
+    deal(deals, later, size - n, hand(outlet, to, now, n))
   end
 
-  defp deal([{id, n} | deals], events, size, outlet) do
-    {now, later} = :lists.split(n, events)
-    Subscribers.deliver(outlet.subscribers, id, now)
-    deal(deals, later, size - n, outlet)
+  defp hand(outlet, :everyone, events, _size), do: Broadcast.deal(outlet, events)
+  defp hand(outlet, :split, events, size), do: Partition.deal(outlet, events, size)
+  defp hand(outlet, id, events, _size), do: deliver(outlet, id, events)
+
+  # Sends a subscription those of its events that it wants; for the others it waits again.
+  @spec deliver(t, Subscribers.id(), [term, ...]) :: t
+  def deliver(%Outlet{sieves: sieves, subscribers: subscribers} = outlet, id, events) do
+    case sieves do
+      %{^id => :expelled} -> outlet
+      %{^id => sieve} -> sieve |> Sieve.run(events) |> sifted(id, outlet)
+      %{} -> Subscribers.deliver(subscribers, id, events) && outlet
+    end
+  end
+
+  defp sifted({:failed, how}, id, outlet), do: expel(outlet, id, {:filter_failed, how})
+
+  defp sifted({events, unwanted}, id, %Outlet{core: core} = outlet) do
+    if events != [], do: Subscribers.deliver(outlet.subscribers, id, events)
+
+    if unwanted == 0 do
+      outlet
+    else
+      outlet =
+        case Native.stage_credit(core, id, unwanted) do
+          nil -> outlet
+          partition -> Partition.credited(outlet, partition)
+        end
+
+      flow_soon(outlet)
+    end
+  end
+
+  # Ends a subscription from within: it gets nothing more, and is cancelled as if its consumer had asked for that.
+  @spec expel(t, Subscribers.id(), reason :: term) :: t
+  def expel(%Outlet{core: core} = outlet, id, reason) do
+    {pid, _tag} = from = Map.fetch!(outlet.subscribers.by_id, id)
+
+    Logger.error(
+      "Penstock.Stage producer #{Subscribers.name()} cancels the subscription of #{inspect(pid)}: #{inspect(reason)}"
+    )
+
+    _subscribed? = Native.stage_cancel(core, id)
+    send(self(), {:"$gen_producer", from, {:cancel, reason}})
+    %{outlet | sieves: Map.put(outlet.sieves, id, :expelled)}
   end
 
   defp store(outlet, [], 0, discarded), do: {discarded, outlet}
@@ -116,19 +249,34 @@ defmodule Penstock.Stage.Outlet do
     end
   end
 
+  @doc false
+  @spec store(t, [term]) :: t
+  def store(outlet, events) do
+    {_discarded, outlet} = store(outlet, events, length(events), 0)
+    outlet
+  end
+
   # Sends a message to the process itself once all that is buffered now has been delivered.
   @spec info(t, term) :: t
   def info(%Outlet{core: core, infos: infos} = outlet, message) do
     if Native.stage_mark(core) do
       %{outlet | infos: :queue.in(message, infos)}
     else
-      send(self(), message)
-      outlet
+      pass(outlet, message)
     end
+  end
+
+  defp pass(%Outlet{route: %kind{}} = outlet, message) when kind in [Partition, Custom],
+    do: kind.info(outlet, message)
+
+  defp pass(outlet, message) do
+    send(self(), message)
+    outlet
   end
 
   # How many events consumers wait for.
   @spec demand(t) :: non_neg_integer
+  def demand(%Outlet{route: %Custom{demand: demand}}), do: demand
   def demand(%Outlet{core: core}), do: Native.stage_demand(core)
 
   @spec buffered(t) :: non_neg_integer
@@ -142,22 +290,21 @@ defmodule Penstock.Stage.Outlet do
       :mark ->
         drain(release(outlet, 1))
 
-      {id, n} when is_integer(n) ->
+      {to, n} when is_integer(n) ->
         {events, shelf} = Shelf.take(outlet.shelf, n)
-        Subscribers.deliver(outlet.subscribers, id, events)
-        drain(%{outlet | shelf: shelf})
+        drain(hand(%{outlet | shelf: shelf}, to, events, n))
 
-      {id, events} ->
-        Subscribers.deliver(outlet.subscribers, id, events)
-        drain(outlet)
+      {to, events} ->
+        drain(hand(outlet, to, events, length(events)))
     end
   end
 
-  defp release(outlet, 0), do: outlet
+  # Lets the oldest messages go on whose turn in the buffer has come.
+  @spec release(t, non_neg_integer) :: t
+  def release(outlet, 0), do: outlet
 
-  defp release(%Outlet{infos: infos} = outlet, marks) do
+  def release(%Outlet{infos: infos} = outlet, marks) do
     {{:value, message}, infos} = :queue.out(infos)
-    send(self(), message)
-    release(%{outlet | infos: infos}, marks - 1)
+    release(pass(%{outlet | infos: infos}, message), marks - 1)
   end
 end

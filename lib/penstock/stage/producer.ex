@@ -67,7 +67,7 @@ defmodule Penstock.Stage.Producer do
 
       {:ok, id, subscribers} ->
         stage = %{stage | outlet: %{outlet | subscribers: subscribers}}
-        stage |> handle_subscribe(options, from) |> admit(id, stage)
+        stage |> handle_subscribe(options, from) |> admit(id, from, options, stage)
     end
   end
 
@@ -79,17 +79,23 @@ defmodule Penstock.Stage.Producer do
     end
   end
 
-  defp admit({:automatic, state}, id, stage),
-    do: {:noreply, %{stage | state: state, outlet: Outlet.open(stage.outlet, id)}}
+  defp admit({:automatic, state}, id, {_pid, tag} = from, options, stage) do
+    case Outlet.open(stage.outlet, id, from, options) do
+      {:ok, outlet} -> regulate({:noreply, %{stage | state: state, outlet: outlet}})
+      {:error, reason, outlet} -> cancel(tag, :cancel, reason, %{stage | state: state, outlet: outlet})
+    end
+  end
 
-  defp admit({:stop, reason, state}, _id, stage), do: {:stop, reason, %{stage | state: state}}
-  defp admit(other, _id, stage), do: {:stop, {:bad_return_value, other}, stage}
+  defp admit({:stop, reason, state}, _id, _from, _options, stage),
+    do: {:stop, reason, %{stage | state: state}}
+
+  defp admit(other, _id, _from, _options, stage), do: {:stop, {:bad_return_value, other}, stage}
 
   @spec ask(Subscribers.from(), integer, State.t()) :: State.step()
   def ask(from, n, %State{outlet: outlet} = stage) when n > 0 do
     case Subscribers.fetch(outlet.subscribers, from) do
       {:ok, id} ->
-        case Outlet.ask(outlet, id, min(n, @most)) do
+        case Outlet.ask(outlet, id, from, min(n, @most)) do
           {upstream, outlet} -> forward(upstream, %{stage | outlet: outlet})
           upstream -> forward(upstream, stage)
         end
@@ -125,9 +131,28 @@ defmodule Penstock.Stage.Producer do
 
       {:ok, id, from, subscribers} ->
         # Before the callback: what it emits is for those who stay.
-        stage = %{stage | outlet: Outlet.close(%{outlet | subscribers: subscribers}, id)}
-        handle_cancel({kind, reason}, from, stage)
+        stage = %{stage | outlet: Outlet.close(%{outlet | subscribers: subscribers}, id, from)}
+        {kind, reason} |> handle_cancel(from, stage) |> regulate()
     end
+  end
+
+  # A subscription that has come or gone may leave the others with demand that can be served now. A
+  # producer_consumer then also has events to handle, which it does as for a message.
+  defp regulate({:stop, _reason, _stage} = stop), do: stop
+
+  defp regulate({:noreply, %State{type: :producer_consumer} = stage}),
+    do: {:noreply, %{stage | outlet: Outlet.flow_soon(stage.outlet)}}
+
+  defp regulate({:noreply, stage}), do: flow(stage)
+
+  defp regulate({:noreply, stage, :hibernate}) do
+    with {:noreply, stage} <- regulate({:noreply, stage}), do: {:noreply, stage, :hibernate}
+  end
+
+  @spec flow(State.t()) :: State.step()
+  def flow(%State{outlet: outlet} = stage) do
+    {upstream, outlet} = Outlet.flow(outlet)
+    forward(upstream, %{stage | outlet: outlet})
   end
 
   @spec handle_cancel({:cancel | :down, term}, from :: {term, term}, State.t()) :: State.step()

@@ -60,7 +60,7 @@ defmodule Penstock.Stage.Server do
          {:ok, size, options} <- Options.limit(options, :buffer_size, default_size),
          {:ok, keep, options} <- Options.one_of(options, :buffer_keep, :last, [:first, :last]) do
       backlog = if type == :producer_consumer, do: :queue.new()
-      {:ok, %{stage | outlet: Outlet.new(config, size, keep), backlog: backlog}, options}
+      {:ok, %{stage | outlet: Outlet.new(config, type, size, keep), backlog: backlog}, options}
     end
   end
 
@@ -150,10 +150,7 @@ defmodule Penstock.Stage.Server do
 
   def handle_info({:"$gen_producer", {pid, _tag} = from, {:ask, n}}, stage)
       when is_pid(pid) and is_integer(n) do
-    case Producer.ask(from, n, stage) do
-      {:noreply, %State{type: :producer_consumer} = stage} -> Consumer.pump(stage)
-      step -> step
-    end
+    from |> Producer.ask(n, stage) |> pump()
   end
 
   def handle_info({:"$gen_producer", {pid, _tag} = from, {:subscribe, current, options}}, stage)
@@ -162,6 +159,9 @@ defmodule Penstock.Stage.Server do
 
   def handle_info({:"$gen_producer", {_pid, tag}, {:cancel, reason}}, stage),
     do: Producer.cancel(tag, :cancel, reason, stage)
+
+  def handle_info(:"$penstock_flow", %State{outlet: %Outlet{}} = stage),
+    do: stage |> Producer.flow() |> pump()
 
   def handle_info({:DOWN, monitor, _, _, reason} = message, %State{sources: sources, outlet: outlet} = stage) do
     with false <- is_map_key(sources, monitor),
@@ -174,6 +174,9 @@ defmodule Penstock.Stage.Server do
   end
 
   def handle_info(message, stage), do: deliver(message, stage)
+
+  defp pump({:noreply, %State{type: :producer_consumer} = stage}), do: Consumer.pump(stage)
+  defp pump(step), do: step
 
   defp subscriber(nil, _monitor), do: :error
   defp subscriber(outlet, monitor), do: Subscribers.monitored(outlet.subscribers, monitor)

@@ -93,6 +93,9 @@ defmodule Penstock.Stage.Subscribers do
     answer(pid, tag, events)
   end
 
+  @spec send_events(from, [term, ...]) :: :ok
+  def send_events({pid, tag}, events), do: answer(pid, tag, events)
+
   @spec tags(t) :: [tag]
   def tags(%Subscribers{by_tag: by_tag}), do: Map.keys(by_tag)
 

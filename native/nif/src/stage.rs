@@ -4,18 +4,24 @@
 //! does the sending, since a list that fits one subscriber's demand goes out as the list it already is.
 
 mod meter;
+mod partition;
+mod route;
 mod term_batch;
 
 use std::sync::{Mutex, MutexGuard};
 
 use rustler::{Encoder, Env, Error, NifResult, Resource, ResourceArc, Term};
-use stage_core::{Buffer, Delivery, DemandDispatcher, DemandOptions, Keep, Outlet, Stored};
+use stage_core::{Buffer, Delivery, Keep, Outlet, Part, Stored};
 
 use meter::Meter;
+use route::Route;
 use term_batch::{CHUNK, EnvBatch, TermBatch};
 
 mod atoms {
-    rustler::atoms! { nil, infinity, first, last, mark, heap, native, buffered, exceeded }
+    rustler::atoms! {
+        nil, infinity, first, last, mark, heap, native, buffered, exceeded, queued, broadcast, partition,
+        everyone, split,
+    }
 }
 
 /// Buffered events stay on their producer's heap up to this many: cheapest for few, a long pause of the
@@ -26,7 +32,7 @@ const HEAP_LIMIT: u64 = 10_000;
 const SLOW_TO_FREE: u64 = 4 * HEAP_LIMIT;
 
 struct State {
-    outlet: Outlet<u64, TermBatch, ()>,
+    outlet: Outlet<Route, TermBatch, ()>,
     /// How many of the buffered events, the oldest, are on the owner's heap.
     on_heap: u64,
     meter: Meter,
@@ -67,47 +73,58 @@ fn optional<'a, T: rustler::Decoder<'a>>(term: Term<'a>, none: rustler::Atom) ->
     if term.is_atom() && none == term { Ok(None) } else { term.decode().map(Some) }
 }
 
-/// `stage_new(buffer_size, keep, max_demand, seed)`
+/// `stage_new(buffer_size, keep, dispatcher)`
 #[rustler::nif]
-fn stage_new(limit: Term<'_>, keep: rustler::Atom, max: Term<'_>, seed: Term<'_>) -> NifResult<Ref> {
+fn stage_new(limit: Term<'_>, keep: rustler::Atom, dispatcher: Term<'_>) -> NifResult<Ref> {
     let keep = if keep == atoms::first() { Keep::First } else { Keep::Last };
-    let options = DemandOptions {
-        max_demand: optional(max, atoms::nil())?,
-        shuffle_first_deal: optional(seed, atoms::nil())?,
-    };
     let buffer = Buffer::new(optional(limit, atoms::infinity())?, keep);
-    let outlet = Outlet::new(DemandDispatcher::new(options), buffer);
+    let outlet = Outlet::new(Route::decode(dispatcher)?, buffer);
     let state = State { outlet, on_heap: 0, meter: Meter::default() };
     Ok(ResourceArc::new(StageOutlet(Mutex::new(Some(state)))))
 }
 
+/// `partition` counts only where there are any.
 #[rustler::nif]
-fn stage_subscribe(env: Env<'_>, outlet: Ref, id: u64) -> NifResult<rustler::Atom> {
+fn stage_subscribe(env: Env<'_>, outlet: Ref, id: u64, partition: usize) -> NifResult<rustler::Atom> {
     outlet.with(env, |state| {
-        state.outlet.subscribe(id).map_err(|_| Error::BadArg)?;
+        state.outlet.dispatcher_mut().subscribe(id, partition)?;
         Ok(rustler::types::atom::ok())
     })
 }
 
+/// Whether it was subscribed.
 #[rustler::nif]
-fn stage_cancel(env: Env<'_>, outlet: Ref, id: u64) -> NifResult<u64> {
-    outlet.with(env, |state| state.outlet.cancel(&id).ok_or(Error::BadArg))
+fn stage_cancel(env: Env<'_>, outlet: Ref, id: u64) -> NifResult<bool> {
+    outlet.with(env, |state| Ok(state.outlet.dispatcher_mut().cancel(id)))
 }
 
-/// What the source is to be asked for; `buffered` when the buffer is to be emptied first.
+/// What the source is to be asked for; `buffered` when the buffer is to be emptied first, `{queued,
+/// partition}` when a partition's queue is, and then perhaps the buffer.
 #[rustler::nif]
 fn stage_ask<'a>(env: Env<'a>, outlet: Ref, id: u64, n: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
-        let exceeded = state.outlet.credit(&id, n).map_err(|_| Error::BadArg)?;
-        let asked = if state.outlet.buffer().is_empty() {
+        let credited = state.outlet.dispatcher_mut().credit(id, n)?;
+        let asked = if let Some(partition) = credited.queue {
+            (atoms::queued(), partition).encode(env)
+        } else if state.outlet.buffer().is_empty() {
             state.outlet.claim().encode(env)
         } else {
             atoms::buffered().encode(env)
         };
-        Ok(match exceeded {
+        Ok(match credited.exceeded {
             None => asked,
             Some(max) => (atoms::exceeded(), max, asked).encode(env),
         })
+    })
+}
+
+/// Notes that a subscriber did not want `n` of the events that were dealt to it; the partition whose queue
+/// it may be served from now, or `nil`.
+#[rustler::nif]
+fn stage_credit<'a>(env: Env<'a>, outlet: Ref, id: u64, n: u64) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| {
+        let credited = state.outlet.dispatcher_mut().credit(id, n)?;
+        Ok(credited.queue.map_or_else(|| atoms::nil().encode(env), |partition| partition.encode(env)))
     })
 }
 
@@ -126,8 +143,8 @@ fn stage_buffered(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
     outlet.with(env, |state| Ok(state.outlet.buffer().count()))
 }
 
-/// Who gets how many of `n` new events: one number when one subscriber gets them all, otherwise a list
-/// of pairs; what it leaves over nobody waits for. `heap` when nobody waits for any and the buffer, which
+/// Who gets how many of `n` new events: the number of a subscriber, `everyone` or `split` when that is for all
+/// of them, otherwise a list of pairs; what it leaves over nobody waits for. `heap` when nobody waits for any and the buffer, which
 /// has counted them already, leaves them on the owner's heap.
 #[rustler::nif]
 fn stage_emit<'a>(env: Env<'a>, outlet: Ref, n: u64) -> NifResult<Term<'a>> {
@@ -149,26 +166,33 @@ fn stage_emit<'a>(env: Env<'a>, outlet: Ref, n: u64) -> NifResult<Term<'a>> {
     })
 }
 
-/// The next delivery from the buffer: `nil`, `mark`, or a subscriber and either how many events to take
+/// The next delivery from the buffer: `nil`, `mark`, or whom it is for and either how many events to take
 /// from the owner's heap or the events themselves.
 #[rustler::nif]
 fn stage_next<'a>(env: Env<'a>, outlet: Ref) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         let most = if state.on_heap > 0 { state.on_heap } else { CHUNK };
-        let on_heap = &mut state.on_heap;
-        let meter = &mut state.meter;
-        let delivery = state.outlet.next(most, |batch, n| match batch {
-            TermBatch::Heap(count) => {
-                *count = count.saturating_sub(n);
-                *on_heap = on_heap.saturating_sub(n);
-                Ok(n.encode(env))
-            }
-            TermBatch::Native(events) => meter.time(|| events.take(env, n)),
-        });
+        let State { outlet, on_heap, meter } = state;
+        let delivery = outlet.next(most, |batch, n| batch.release(env, n, on_heap, meter));
         Ok(match delivery {
             None => atoms::nil().encode(env),
             Some(Delivery::Mark(())) => atoms::mark().encode(env),
-            Some(Delivery::Events(id, events)) => (id, events?).encode(env),
+            Some(Delivery::Events(to, events)) => (to, events?).encode(env),
+        })
+    })
+}
+
+/// The next part of the buffer, at most `most` events of it, whoever waits: `nil`, `mark`, how many events to
+/// take from the owner's heap, or the events themselves.
+#[rustler::nif]
+fn stage_take<'a>(env: Env<'a>, outlet: Ref, most: u64) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| {
+        let State { outlet, on_heap, meter } = state;
+        let part = outlet.buffer_mut().pop(most, |batch, n| batch.release(env, n, on_heap, meter));
+        Ok(match part {
+            None => atoms::nil().encode(env),
+            Some(Part::Mark(())) => atoms::mark().encode(env),
+            Some(Part::Events(events)) => events?,
         })
     })
 }

@@ -2,6 +2,8 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
+use crate::dispatcher::{Claimed, Dispatcher};
+
 /// A subscriber of this key is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("there is a subscriber of this key already")]
@@ -47,7 +49,7 @@ pub struct DemandDispatcher<K> {
     /// from its front to its back.
     subscribers: VecDeque<Subscriber<K>>,
     demand: u64,
-    claimed: u64,
+    claimed: Claimed,
     max_demand: Option<u64>,
     shuffle: Option<u64>,
 }
@@ -64,7 +66,7 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
         Self {
             subscribers: VecDeque::new(),
             demand: 0,
-            claimed: 0,
+            claimed: Claimed::default(),
             max_demand: options.max_demand,
             shuffle: options.shuffle_first_deal,
         }
@@ -87,7 +89,7 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
         Some(subscriber.demand)
     }
 
-    /// [`credit`](Self::credit) and [`claim`](Self::claim) in one, for a source without a buffer before it.
+    /// [`credit`](Self::credit) and [`claim`](Dispatcher::claim) in one, for a source without a buffer before it.
     pub fn ask(&mut self, key: &K, n: u64) -> Result<Asked, UnknownSubscriber> {
         let exceeded = self.credit(key, n)?;
         Ok(Asked { upstream: self.claim(), exceeded })
@@ -107,18 +109,6 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
         Ok((n > max).then_some(max))
     }
 
-    /// How many events to ask the source for now: what subscribers wait for beyond what it owes already.
-    pub fn claim(&mut self) -> u64 {
-        let more = self.demand.saturating_sub(self.claimed);
-        self.claimed += more;
-        more
-    }
-
-    /// Notes that the source has brought `n` events, asked for or not.
-    pub fn arrived(&mut self, n: u64) {
-        self.claimed = self.claimed.saturating_sub(n);
-    }
-
     /// How many events subscribers wait for, all together.
     pub fn demand(&self) -> u64 {
         self.demand
@@ -126,7 +116,7 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
 
     /// How many events the source was asked for and has not brought.
     pub fn claimed(&self) -> u64 {
-        self.claimed
+        self.claimed.get()
     }
 
     /// How many events one subscriber waits for.
@@ -137,29 +127,6 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
     /// How many subscribers there are.
     pub fn subscribers(&self) -> usize {
         self.subscribers.len()
-    }
-
-    /// Gives up to `available` events away, the next ones to each subscriber that comes out, in order.
-    /// What the iterator is not asked for is not given.
-    pub fn deal(&mut self, available: u64) -> Deals<'_, K> {
-        Deals { dispatcher: self, available }
-    }
-
-    /// The first of the deals of `available` events.
-    pub fn deal_one(&mut self, available: u64) -> Option<(K, u64)> {
-        if available == 0 || self.demand == 0 {
-            return None;
-        }
-        if let Some(seed) = self.shuffle.take() {
-            self.shuffle_equals(seed);
-        }
-        let mut first = self.subscribers.pop_front()?;
-        let n = first.demand.min(available);
-        first.demand -= n;
-        self.demand -= n;
-        let key = first.key.clone();
-        self.place(first);
-        Some((key, n))
     }
 
     fn position(&self, key: &K) -> Option<usize> {
@@ -178,19 +145,30 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
     }
 }
 
-/// The deals of [`DemandDispatcher::deal`]: key and number of events, until either runs out.
-#[derive(Debug)]
-pub struct Deals<'a, K> {
-    dispatcher: &'a mut DemandDispatcher<K>,
-    available: u64,
-}
+impl<K: Clone + Eq> Dispatcher for DemandDispatcher<K> {
+    type To = K;
 
-impl<K: Clone + Eq> Iterator for Deals<'_, K> {
-    type Item = (K, u64);
+    fn claim(&mut self) -> u64 {
+        self.claimed.claim(self.demand)
+    }
 
-    fn next(&mut self) -> Option<(K, u64)> {
-        let (key, n) = self.dispatcher.deal_one(self.available)?;
-        self.available -= n;
+    fn arrived(&mut self, n: u64) {
+        self.claimed.arrived(n);
+    }
+
+    fn deal_one(&mut self, available: u64) -> Option<(K, u64)> {
+        if available == 0 || self.demand == 0 {
+            return None;
+        }
+        if let Some(seed) = self.shuffle.take() {
+            self.shuffle_equals(seed);
+        }
+        let mut first = self.subscribers.pop_front()?;
+        let n = first.demand.min(available);
+        first.demand -= n;
+        self.demand -= n;
+        let key = first.key.clone();
+        self.place(first);
         Some((key, n))
     }
 }

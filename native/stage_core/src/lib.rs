@@ -1,18 +1,25 @@
 //! Demand arithmetic, dispatchers and buffers of a stage: no BEAM, no tokio, no clock.
 //!
-//! - [`DemandDispatcher`]: who is owed how many events, and what that asks of the source
+//! - [`Dispatcher`]: who is owed how many events, and what that asks of the source; by demand
+//!   ([`DemandDispatcher`]), to everyone ([`BroadcastDispatcher`]) or by partition ([`PartitionDispatcher`])
 //! - [`Buffer`]: events that nobody has asked for yet, with marks between them
-//! - [`Outlet`]: the two together, the way a producer uses them
+//! - [`Outlet`]: a dispatcher and the buffer before it, the way a producer uses them
 //!
 //! The core counts; it never sees an event. What a batch of events is, and where it lives, is the
 //! business of whoever implements [`Batch`].
 
 mod batch;
+mod broadcast;
 mod buffer;
 mod demand;
+mod dispatcher;
 mod outlet;
+mod partition;
 
 pub use batch::Batch;
+pub use broadcast::{BroadcastDispatcher, Everyone};
 pub use buffer::{Buffer, Keep, Part, Stored};
-pub use demand::{AlreadySubscribed, Asked, Deals, DemandDispatcher, DemandOptions, UnknownSubscriber};
+pub use demand::{AlreadySubscribed, Asked, DemandDispatcher, DemandOptions, UnknownSubscriber};
+pub use dispatcher::{Deals, Dispatcher};
 pub use outlet::{Delivery, Outlet};
+pub use partition::{PartitionDispatcher, Queued, Split};

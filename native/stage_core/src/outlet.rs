@@ -1,44 +1,29 @@
-use crate::{AlreadySubscribed, Batch, Buffer, Deals, DemandDispatcher, Part, Stored, UnknownSubscriber};
+use crate::{Batch, Buffer, Deals, Dispatcher, Part, Stored};
 
 /// What leaves a producer next.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Delivery<K, E, M> {
-    /// Events for one subscriber.
-    Events(K, E),
+pub enum Delivery<T, E, M> {
+    /// Events, and whom they are for.
+    Events(T, E),
     /// A mark whose turn has come.
     Mark(M),
 }
 
 /// The outgoing side of a producer: a dispatcher and, before it, the buffer.
 ///
-/// Whoever owns it keeps one rule: after every [`credit`](Self::credit) and every new batch, take
-/// [`next`](Self::next) until it is empty. Then nothing is buffered while anybody waits, nothing
+/// Whoever owns it keeps one rule: after whatever may add to its dispatcher's demand, and after
+/// every new batch, take [`next`](Self::next) until it is empty. Then nothing is buffered while anybody waits, nothing
 /// overtakes, and [`claim`](Self::claim) asks the source only for what the buffer did not have.
 #[derive(Debug)]
-pub struct Outlet<K, B, M> {
-    dispatcher: DemandDispatcher<K>,
+pub struct Outlet<D, B, M> {
+    dispatcher: D,
     buffer: Buffer<B, M>,
 }
 
-impl<K: Clone + Eq, B: Batch, M> Outlet<K, B, M> {
+impl<D: Dispatcher, B: Batch, M> Outlet<D, B, M> {
     /// An outlet of these two.
-    pub fn new(dispatcher: DemandDispatcher<K>, buffer: Buffer<B, M>) -> Self {
+    pub fn new(dispatcher: D, buffer: Buffer<B, M>) -> Self {
         Self { dispatcher, buffer }
-    }
-
-    /// Adds a subscriber.
-    pub fn subscribe(&mut self, key: K) -> Result<(), AlreadySubscribed> {
-        self.dispatcher.subscribe(key)
-    }
-
-    /// Removes a subscriber and says how many events it still waited for.
-    pub fn cancel(&mut self, key: &K) -> Option<u64> {
-        self.dispatcher.cancel(key)
-    }
-
-    /// Notes demand without claiming it: the buffer may have what is asked for.
-    pub fn credit(&mut self, key: &K, n: u64) -> Result<Option<u64>, UnknownSubscriber> {
-        self.dispatcher.credit(key, n)
     }
 
     /// What to ask the source for now.
@@ -48,23 +33,27 @@ impl<K: Clone + Eq, B: Batch, M> Outlet<K, B, M> {
 
     /// What comes from the buffer next, at most `most` events of it, to whom; `take` removes them from
     /// their batch as in [`Buffer::pop`].
-    pub fn next<E>(&mut self, most: u64, take: impl FnOnce(&mut B, u64) -> E) -> Option<Delivery<K, E, M>> {
+    pub fn next<E>(
+        &mut self,
+        most: u64,
+        take: impl FnOnce(&mut B, u64) -> E,
+    ) -> Option<Delivery<D::To, E, M>> {
         let Some(first) = self.buffer.first() else {
             return match self.buffer.pop(0, take)? {
                 Part::Mark(mark) => Some(Delivery::Mark(mark)),
                 Part::Events(_) => None,
             };
         };
-        let (key, n) = self.dispatcher.deal_one(first.count().min(most))?;
+        let (to, n) = self.dispatcher.deal_one(first.count().min(most))?;
         match self.buffer.pop(n, take)? {
-            Part::Events(events) => Some(Delivery::Events(key, events)),
+            Part::Events(events) => Some(Delivery::Events(to, events)),
             Part::Mark(mark) => Some(Delivery::Mark(mark)),
         }
     }
 
     /// Notes that the source has brought `n` events and gives them away; the deals in order, until the
     /// demand is used up. What is left over is to be stored.
-    pub fn emit(&mut self, n: u64) -> Deals<'_, K> {
+    pub fn emit(&mut self, n: u64) -> Deals<'_, D> {
         self.dispatcher.arrived(n);
         let available = if self.buffer.is_empty() { n } else { 0 };
         self.dispatcher.deal(available)
@@ -81,8 +70,13 @@ impl<K: Clone + Eq, B: Batch, M> Outlet<K, B, M> {
     }
 
     /// The dispatcher.
-    pub fn dispatcher(&self) -> &DemandDispatcher<K> {
+    pub fn dispatcher(&self) -> &D {
         &self.dispatcher
+    }
+
+    /// The dispatcher, to subscribe, to ask and to cancel.
+    pub fn dispatcher_mut(&mut self) -> &mut D {
+        &mut self.dispatcher
     }
 
     /// The buffer.

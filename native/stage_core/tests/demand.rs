@@ -1,7 +1,7 @@
 //! The demand dispatcher against a model that searches instead of keeping order.
 
 use proptest::prelude::*;
-use stage_core::{AlreadySubscribed, DemandDispatcher, DemandOptions, UnknownSubscriber};
+use stage_core::{AlreadySubscribed, DemandDispatcher, DemandOptions, Dispatcher, UnknownSubscriber};
 
 /// One line per subscriber: key, demand, and when its demand last changed.
 #[derive(Default)]

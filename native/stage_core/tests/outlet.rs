@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use proptest::prelude::*;
 use stage_core::{Buffer, Delivery, DemandDispatcher, Keep, Outlet};
 
-type Terms = Outlet<u8, VecDeque<u32>, u32>;
+type Terms = Outlet<DemandDispatcher<u8>, VecDeque<u32>, u32>;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -72,13 +72,15 @@ impl Producer {
     fn run(&mut self, step: Step) {
         match step {
             Step::Subscribe(key) => {
-                if self.outlet.subscribe(key).is_ok() {
+                if self.outlet.dispatcher_mut().subscribe(key).is_ok() {
                     assert_eq!(self.demand.insert(key, 0), None);
                 }
             }
-            Step::Cancel(key) => assert_eq!(self.outlet.cancel(&key), self.demand.remove(&key)),
+            Step::Cancel(key) => {
+                assert_eq!(self.outlet.dispatcher_mut().cancel(&key), self.demand.remove(&key))
+            }
             Step::Ask(key, n) => {
-                if self.outlet.credit(&key, n).is_ok() {
+                if self.outlet.dispatcher_mut().credit(&key, n).is_ok() {
                     *self.demand.get_mut(&key).expect("a living consumer") += n;
                     self.asked += n;
                     self.drain();
@@ -127,20 +129,20 @@ proptest! {
 
 #[test]
 fn what_a_dead_consumer_asked_for_is_buffered_and_the_next_ask_is_served_from_there_first() {
-    let mut outlet: Outlet<&str, u64, ()> =
+    let mut outlet: Outlet<DemandDispatcher<&str>, u64, ()> =
         Outlet::new(DemandDispatcher::default(), Buffer::new(None, Keep::Last));
     let take = |batch: &mut u64, n| {
         *batch -= n;
         n
     };
-    outlet.subscribe("dead").unwrap();
-    outlet.credit(&"dead", 10).unwrap();
+    outlet.dispatcher_mut().subscribe("dead").unwrap();
+    outlet.dispatcher_mut().credit(&"dead", 10).unwrap();
     assert_eq!(outlet.claim(), 10);
-    outlet.cancel(&"dead");
+    outlet.dispatcher_mut().cancel(&"dead");
     assert_eq!(outlet.emit(4).count(), 0);
     outlet.store(4);
-    outlet.subscribe("new").unwrap();
-    outlet.credit(&"new", 5).unwrap();
+    outlet.dispatcher_mut().subscribe("new").unwrap();
+    outlet.dispatcher_mut().credit(&"new", 5).unwrap();
     assert_eq!(outlet.next(100, take), Some(Delivery::Events("new", 4)));
     assert_eq!(outlet.next(100, take), None);
     assert_eq!(outlet.claim(), 0, "the source still owes 6");

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use client::Taken;
 use reader_core::State;
 use rustler::{Atom, Encoder, Env, NifResult, Term};
+use stage_core::Dispatcher;
 use wire::error::Error;
 use wire::recorded::{Message, ReadEvent, parse};
 

@@ -4,6 +4,8 @@ use rustler::env::SavedTerm;
 use rustler::{Encoder, Env, NifResult, OwnedEnv, Term};
 use stage_core::Batch;
 
+use super::meter::Meter;
+
 /// How many events share an environment, and so how many one call copies at most.
 pub const CHUNK: u64 = 256;
 
@@ -27,6 +29,24 @@ impl TermBatch {
     pub fn extend_heap(&mut self, n: u64) {
         if let Self::Heap(count) = self {
             *count += n;
+        }
+    }
+
+    /// Takes the first `n` events out: as a number that leaves the `on_heap`, or as a list in `caller`.
+    pub fn release<'a>(
+        &mut self,
+        caller: Env<'a>,
+        n: u64,
+        on_heap: &mut u64,
+        meter: &mut Meter,
+    ) -> NifResult<Term<'a>> {
+        match self {
+            Self::Heap(count) => {
+                *count = count.saturating_sub(n);
+                *on_heap = on_heap.saturating_sub(n);
+                Ok(n.encode(caller))
+            }
+            Self::Native(events) => meter.time(|| events.take(caller, n)),
         }
     }
 }

@@ -1,0 +1,134 @@
+use rustler::{Encoder, Env, Error, NifResult, Term};
+use stage_core::{BroadcastDispatcher, DemandDispatcher, DemandOptions, Dispatcher, PartitionDispatcher};
+
+use super::atoms;
+
+/// The dispatcher of a producer, whichever it is.
+pub enum Route {
+    Demand(DemandDispatcher<u64>),
+    Broadcast(BroadcastDispatcher<u64>),
+    Partition(PartitionDispatcher<u64>),
+}
+
+/// Whom a deal is for.
+pub enum To {
+    One(u64),
+    Everyone,
+    Split,
+}
+
+impl Encoder for To {
+    fn encode<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match self {
+            Self::One(id) => id.encode(env),
+            Self::Everyone => atoms::everyone().encode(env),
+            Self::Split => atoms::split().encode(env),
+        }
+    }
+}
+
+/// What an ask has come to: the expected largest ask when this one was larger, and the number of the
+/// partition whose queue is to be served.
+#[derive(Default)]
+pub struct Credited {
+    pub exceeded: Option<u64>,
+    pub queue: Option<usize>,
+}
+
+impl Route {
+    /// From `{:demand, max_demand, seed}`, `:broadcast` or `{:partition, count}`.
+    pub fn decode(term: Term<'_>) -> NifResult<Self> {
+        if term.is_atom() && atoms::broadcast() == term {
+            return Ok(Self::Broadcast(BroadcastDispatcher::new()));
+        }
+        if let Ok((kind, count)) = term.decode::<(rustler::Atom, usize)>()
+            && kind == atoms::partition()
+        {
+            return Ok(Self::Partition(PartitionDispatcher::new(count)));
+        }
+        let (_, max, seed) = term.decode::<(rustler::Atom, Term<'_>, Term<'_>)>()?;
+        let options = DemandOptions {
+            max_demand: super::optional(max, atoms::nil())?,
+            shuffle_first_deal: super::optional(seed, atoms::nil())?,
+        };
+        Ok(Self::Demand(DemandDispatcher::new(options)))
+    }
+
+    /// Adds a subscriber, of a partition if there are any.
+    pub fn subscribe(&mut self, id: u64, partition: usize) -> NifResult<()> {
+        let subscribed = match self {
+            Self::Demand(dispatcher) => dispatcher.subscribe(id).map(|()| true),
+            Self::Broadcast(dispatcher) => dispatcher.subscribe(id).map(|()| true),
+            Self::Partition(dispatcher) => dispatcher.subscribe(id, partition),
+        };
+        if subscribed == Ok(true) { Ok(()) } else { Err(Error::BadArg) }
+    }
+
+    /// Removes a subscriber; false when it is not there.
+    pub fn cancel(&mut self, id: u64) -> bool {
+        match self {
+            Self::Demand(dispatcher) => dispatcher.cancel(&id),
+            Self::Broadcast(dispatcher) => dispatcher.cancel(&id),
+            Self::Partition(dispatcher) => dispatcher.cancel(&id),
+        }
+        .is_some()
+    }
+
+    /// Notes what a subscriber waits for on top.
+    pub fn credit(&mut self, id: u64, n: u64) -> NifResult<Credited> {
+        let none = Credited::default();
+        match self {
+            Self::Demand(dispatcher) => {
+                dispatcher.credit(&id, n).map(|exceeded| Credited { exceeded, ..none })
+            }
+            Self::Broadcast(dispatcher) => dispatcher.credit(&id, n).map(|()| none),
+            Self::Partition(dispatcher) => dispatcher.credit(&id, n).map(|queue| Credited { queue, ..none }),
+        }
+        .map_err(|_| Error::BadArg)
+    }
+
+    /// How many events may leave.
+    pub fn demand(&self) -> u64 {
+        match self {
+            Self::Demand(dispatcher) => dispatcher.demand(),
+            Self::Broadcast(dispatcher) => dispatcher.demand(),
+            Self::Partition(dispatcher) => dispatcher.demand(),
+        }
+    }
+
+    /// The dispatcher of partitions.
+    pub fn partitions(&mut self) -> NifResult<&mut PartitionDispatcher<u64>> {
+        match self {
+            Self::Partition(dispatcher) => Ok(dispatcher),
+            _ => Err(Error::BadArg),
+        }
+    }
+}
+
+impl Dispatcher for Route {
+    type To = To;
+
+    fn claim(&mut self) -> u64 {
+        match self {
+            Self::Demand(dispatcher) => dispatcher.claim(),
+            Self::Broadcast(dispatcher) => dispatcher.claim(),
+            Self::Partition(dispatcher) => dispatcher.claim(),
+        }
+    }
+
+    fn arrived(&mut self, n: u64) {
+        match self {
+            Self::Demand(dispatcher) => dispatcher.arrived(n),
+            Self::Broadcast(dispatcher) => dispatcher.arrived(n),
+            Self::Partition(dispatcher) => dispatcher.arrived(n),
+        }
+    }
+
+    fn deal_one(&mut self, available: u64) -> Option<(To, u64)> {
+        match self {
+            Self::Demand(dispatcher) => dispatcher.deal_one(available).map(|(id, n)| (To::One(id), n)),
+            Self::Broadcast(dispatcher) => dispatcher.deal_one(available).map(|(_, n)| (To::Everyone, n)),
+            Self::Partition(dispatcher) => dispatcher.deal_one(available).map(|(_, n)| (To::Split, n)),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+use std::collections::VecDeque;
+
+use crate::dispatcher::{Claimed, Dispatcher};
+use crate::{AlreadySubscribed, Buffer, DemandDispatcher, DemandOptions, Keep, Part, UnknownSubscriber};
+
+/// What a deal of a [`PartitionDispatcher`] is for: to be split by partition and routed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split;
+
+/// What comes out of a partition's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queued<K> {
+    /// The oldest events, for a subscriber.
+    Events(K, u64),
+    /// A mark that no partition holds back any more.
+    Mark,
+}
+
+#[derive(Debug)]
+struct Partition<K> {
+    /// Share what the partition gets by demand.
+    subscribers: DemandDispatcher<K>,
+    /// How many events wait here, and between them the numbers of marks.
+    queue: Buffer<u64, u64>,
+}
+
+/// Gives every event to a subscriber of its partition.
+///
+/// Who asks cannot say which partition the source will serve, so demand is one sum; what comes for a partition
+/// beyond its own subscribers' demand waits in its queue, and takes as much of the sum with it. Hence no queue
+/// outgrows what all subscribers together have asked for. A queue belongs to its partition: when a subscriber
+/// goes, the next one gets it, and the demand it leaves behind is not asked for twice.
+#[derive(Debug)]
+pub struct PartitionDispatcher<K> {
+    partitions: Vec<Partition<K>>,
+    /// Which partition a subscriber belongs to.
+    homes: Vec<(K, usize)>,
+    /// How many events may be split: living demand and abandoned demand, less what is queued.
+    demand: u64,
+    /// Demand that subscribers left behind, until that of others takes its place.
+    abandoned: u64,
+    claimed: Claimed,
+    /// How many partitions hold each mark back, oldest mark first.
+    marks: VecDeque<usize>,
+    /// The number of the oldest of these marks.
+    first_mark: u64,
+}
+
+impl<K: Clone + Eq> PartitionDispatcher<K> {
+    /// A dispatcher of `count` partitions, without subscribers.
+    pub fn new(count: usize) -> Self {
+        let partition = || Partition {
+            subscribers: DemandDispatcher::new(DemandOptions::default()),
+            queue: Buffer::new(None, Keep::Last),
+        };
+        Self {
+            partitions: std::iter::repeat_with(partition).take(count).collect(),
+            homes: Vec::new(),
+            demand: 0,
+            abandoned: 0,
+            claimed: Claimed::default(),
+            marks: VecDeque::new(),
+            first_mark: 0,
+        }
+    }
+
+    /// Adds a subscriber of a partition, who waits for nothing yet; false when there is no such partition.
+    pub fn subscribe(&mut self, key: K, partition: usize) -> Result<bool, AlreadySubscribed> {
+        if self.home(&key).is_some() {
+            return Err(AlreadySubscribed);
+        }
+        let Some(home) = self.partitions.get_mut(partition) else { return Ok(false) };
+        home.subscribers.subscribe(key.clone())?;
+        self.homes.push((key, partition));
+        Ok(true)
+    }
+
+    /// Removes a subscriber and says how many events it still waited for.
+    pub fn cancel(&mut self, key: &K) -> Option<u64> {
+        let at = self.homes.iter().position(|home| home.0 == *key)?;
+        let (_, partition) = self.homes.swap_remove(at);
+        let left = self.partitions.get_mut(partition)?.subscribers.cancel(key)?;
+        self.abandoned += left;
+        Some(left)
+    }
+
+    /// Notes that a subscriber waits for `n` events more, or that it did not want `n` of those dealt. The number of its partition, when that has a queue:
+    /// it is to be [served](Self::serve) then.
+    pub fn credit(&mut self, key: &K, n: u64) -> Result<Option<usize>, UnknownSubscriber> {
+        let at = self.home(key).ok_or(UnknownSubscriber)?;
+        let home = self.partitions.get_mut(at).ok_or(UnknownSubscriber)?;
+        // What is asked for in all stays a number.
+        let n = n.min(u64::MAX / 2 - self.demand.min(u64::MAX / 2));
+        home.subscribers.credit(key, n)?;
+        let taken_over = n.min(self.abandoned);
+        self.abandoned -= taken_over;
+        self.demand += n - taken_over;
+        Ok((!home.queue.is_empty()).then_some(at))
+    }
+
+    /// Notes that `n` of the events that were to be split belong to no partition.
+    pub fn unrouted(&mut self, n: u64) {
+        self.demand += n;
+    }
+
+    /// Gives `n` events to a partition: how many to which of its subscribers; the rest is queued.
+    pub fn route(&mut self, partition: usize, n: u64) -> Vec<(K, u64)> {
+        let Some(home) = self.partitions.get_mut(partition) else { return Vec::new() };
+        let now = if home.queue.is_empty() { n } else { 0 };
+        let deals: Vec<_> = home.subscribers.deal(now).collect();
+        let rest = n - deals.iter().map(|deal| deal.1).sum::<u64>();
+        if rest > 0 && home.queue.extend_last(|last| *last += rest).is_none() {
+            home.queue.store(rest);
+        }
+        deals
+    }
+
+    /// What comes next out of a partition's queue, while its subscribers wait for events.
+    pub fn serve(&mut self, partition: usize) -> Option<Queued<K>> {
+        loop {
+            let home = self.partitions.get_mut(partition)?;
+            let part = match home.queue.first().copied() {
+                Some(count) => {
+                    let (key, n) = home.subscribers.deal_one(count)?;
+                    home.queue.pop(n, |batch, n| *batch -= n);
+                    return Some(Queued::Events(key, n));
+                }
+                None => home.queue.pop(0, |_, _| ())?,
+            };
+            if let Part::Mark(mark) = part
+                && self.pass(mark)
+            {
+                return Some(Queued::Mark);
+            }
+        }
+    }
+
+    /// Puts a mark behind every queue; false when none has events.
+    pub fn mark(&mut self) -> bool {
+        let mark = self.first_mark + self.marks.len() as u64;
+        let behind = self
+            .partitions
+            .iter_mut()
+            .filter_map(|home| home.queue.mark(mark).is_none().then_some(()))
+            .count();
+        if behind > 0 {
+            self.marks.push_back(behind);
+        }
+        behind > 0
+    }
+
+    /// How many events may be split.
+    pub fn demand(&self) -> u64 {
+        self.demand
+    }
+
+    /// How many events the source was asked for and has not brought.
+    pub fn claimed(&self) -> u64 {
+        self.claimed.get()
+    }
+
+    /// How many events wait in the queues.
+    pub fn queued(&self) -> u64 {
+        self.partitions.iter().map(|home| home.queue.count()).sum()
+    }
+
+    fn home(&self, key: &K) -> Option<usize> {
+        self.homes.iter().find(|home| home.0 == *key).map(|home| home.1)
+    }
+
+    /// Whether a mark that one partition has let pass is held back by no other. A later mark stands behind an
+    /// earlier one wherever that still is, so they are let pass in order.
+    fn pass(&mut self, mark: u64) -> bool {
+        let Some(held) = usize::try_from(mark - self.first_mark).ok().and_then(|at| self.marks.get_mut(at))
+        else {
+            return false;
+        };
+        *held = held.saturating_sub(1);
+        if *held > 0 {
+            return false;
+        }
+        self.marks.pop_front();
+        self.first_mark += 1;
+        true
+    }
+}
+
+impl<K: Clone + Eq> Dispatcher for PartitionDispatcher<K> {
+    type To = Split;
+
+    fn claim(&mut self) -> u64 {
+        self.claimed.claim(self.demand)
+    }
+
+    fn arrived(&mut self, n: u64) {
+        self.claimed.arrived(n);
+    }
+
+    fn deal_one(&mut self, available: u64) -> Option<(Split, u64)> {
+        let n = self.demand.min(available);
+        self.demand -= n;
+        (n > 0).then_some((Split, n))
+    }
+}

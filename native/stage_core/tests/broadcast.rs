@@ -1,0 +1,90 @@
+//! The broadcast dispatcher against a model that writes down what everybody got.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use stage_core::{AlreadySubscribed, BroadcastDispatcher, Dispatcher, Everyone, UnknownSubscriber};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Subscribe(u8),
+    Cancel(u8),
+    Credit(u8, u64),
+    Arrive(u64),
+    /// Events from a buffer, which were not asked of the source.
+    Serve(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        1 => (0..4u8).prop_map(Step::Subscribe),
+        1 => (0..4u8).prop_map(Step::Cancel),
+        6 => (0..4u8, 1..20u64).prop_map(|(key, n)| Step::Credit(key, n)),
+        3 => (0..30u64).prop_map(Step::Arrive),
+        1 => (0..30u64).prop_map(Step::Serve),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_step_agrees_with_the_naive_model(steps in proptest::collection::vec(step(), 0..200)) {
+        let mut dispatcher = BroadcastDispatcher::new();
+        // What each has asked for, and what each has got.
+        let mut asked: BTreeMap<u8, u64> = BTreeMap::new();
+        let mut got: BTreeMap<u8, u64> = BTreeMap::new();
+        let mut owed = 0_u64;
+        for step in steps {
+            match step {
+                Step::Subscribe(key) => {
+                    let expected = if asked.contains_key(&key) { Err(AlreadySubscribed) } else { Ok(()) };
+                    asked.entry(key).or_default();
+                    got.entry(key).or_default();
+                    prop_assert_eq!(dispatcher.subscribe(key), expected);
+                }
+                Step::Cancel(key) => {
+                    let left = asked.remove(&key).map(|asked| asked - got.remove(&key).unwrap());
+                    prop_assert_eq!(dispatcher.cancel(&key), left);
+                }
+                Step::Credit(key, n) => match asked.get_mut(&key) {
+                    None => prop_assert_eq!(dispatcher.credit(&key, n), Err(UnknownSubscriber)),
+                    Some(asked) => {
+                        *asked += n;
+                        prop_assert_eq!(dispatcher.credit(&key, n), Ok(()));
+                    }
+                },
+                Step::Arrive(n) | Step::Serve(n) => {
+                    if matches!(step, Step::Arrive(_)) {
+                        dispatcher.arrived(n);
+                        owed = owed.saturating_sub(n);
+                    }
+                    let common = asked.iter().map(|(key, asked)| asked - got[key]).min().unwrap_or(0).min(n);
+                    got.values_mut().for_each(|got| *got += common);
+                    let deals: Vec<_> = dispatcher.deal(n).collect();
+                    let expected = if common > 0 { vec![(Everyone, common)] } else { vec![] };
+                    prop_assert_eq!(deals, expected);
+                }
+            }
+            let common = asked.iter().map(|(key, asked)| asked - got[key]).min().unwrap_or(0);
+            prop_assert_eq!(dispatcher.demand(), common);
+            let more = common.saturating_sub(owed);
+            owed += more;
+            prop_assert_eq!(dispatcher.claim(), more);
+            prop_assert_eq!(dispatcher.claimed(), owed);
+        }
+    }
+}
+
+#[test]
+fn a_late_subscriber_holds_the_others_up_and_the_source_is_not_asked_twice() {
+    let mut dispatcher = BroadcastDispatcher::new();
+    dispatcher.subscribe("early").unwrap();
+    dispatcher.credit(&"early", 10).unwrap();
+    assert_eq!(dispatcher.claim(), 10);
+    dispatcher.subscribe("late").unwrap();
+    dispatcher.arrived(4);
+    assert_eq!(dispatcher.deal_one(4), None);
+    dispatcher.credit(&"late", 4).unwrap();
+    assert_eq!(dispatcher.deal_one(4), Some((Everyone, 4)));
+    dispatcher.credit(&"late", 6).unwrap();
+    assert_eq!(dispatcher.claim(), 0, "6 are on their way");
+}
