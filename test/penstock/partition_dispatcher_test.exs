@@ -123,7 +123,7 @@ defmodule Penstock.PartitionDispatcherTest do
         join(producer, :a)
         settle(producer)
         send(test, :joined)
-        Process.sleep(:infinity)
+        receive do: (:never -> :ok)
       end)
 
     assert_receive :joined

@@ -78,8 +78,11 @@ impl Producer {
             while self.queues[partition].front() == Some(&Waiting::Mark) {
                 self.queues[partition].pop_front();
             }
-            let Some(Waiting::Event(event)) = self.queues[partition].pop_front() else { panic!("no event") };
-            self.sent[partition].push(event);
+            let event = match self.queues[partition].pop_front() {
+                Some(Waiting::Event(event)) => Some(event),
+                _ => None,
+            };
+            self.sent[partition].push(event.expect("as many events as the dispatcher deals"));
         }
     }
 
