@@ -184,7 +184,8 @@ defmodule Penstock.JsonTest do
       {:ok, text} = Json.encode(term)
       {at, state} = :rand.uniform_s(byte_size(text), state)
       {byte, _} = :rand.uniform_s(256, state)
-      <<head::binary-size(at - 1), _, tail::binary>> = text
+      head = binary_part(text, 0, at - 1)
+      tail = binary_part(text, at, byte_size(text) - at)
 
       for damaged <- [head, <<head::binary, byte - 1, tail::binary>>, head <> tail] do
         assert elem(Json.decode(damaged), 0) in [:ok, :error]
