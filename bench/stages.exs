@@ -1,0 +1,220 @@
+# How many events a second stages pass on, beside the gen_stage library in the same VM.
+#
+# GEN_STAGE_PATH names a checkout of the library; it is compiled into a folder that is thrown away. Rounds of the two
+# alternate, and a row's ratio is the median of the ratios of its rounds. A row under 1.0 is measured again, with
+# more rounds, before it is reported. `--only WORD` takes the rows whose name has the word in it.
+
+Code.require_file("support.exs", __DIR__)
+for file <- ~w(events flow buffer), do: Code.require_file("stages_support/#{file}.exs", __DIR__)
+
+defmodule Stages do
+  @penstock %{
+    stage: Penstock.Stage,
+    demand: Penstock.DemandDispatcher,
+    broadcast: Penstock.BroadcastDispatcher,
+    partition: Penstock.PartitionDispatcher
+  }
+  @stock %{
+    stage: GenStage,
+    demand: GenStage.DemandDispatcher,
+    broadcast: GenStage.BroadcastDispatcher,
+    partition: GenStage.PartitionDispatcher
+  }
+
+  def main(arguments) do
+    {options, [], []} = OptionParser.parse(arguments, strict: [quick: :boolean, only: :string])
+    Logger.configure(level: :error)
+    plan = plan(options[:quick] || false)
+    stock? = compile_stock(System.get_env("GEN_STAGE_PATH"))
+
+    unless stock?,
+      do: IO.puts("GEN_STAGE_PATH names no checkout of gen_stage: Penstock's own figures, without ratios")
+
+    rows = Enum.filter(rows(plan), &(options[:only] == nil or &1.name =~ options[:only]))
+    results = for row <- rows, do: row |> measure(plan, stock?) |> tap(&report/1)
+    results = if stock?, do: Enum.map(results, &again(&1, plan)), else: results
+    figures(results)
+  end
+
+  # `slice` is how long one measurement takes, about, in ms; `until` is when nothing is repeated any more, in s.
+  defp plan(true) do
+    %{
+      kinds: [:int, :struct],
+      demands: [1, 10, 1000],
+      chain: [10, 1000],
+      buffers: [{:int, 10_000}, {:struct, 10_000}, {:struct, 1_000_000}],
+      rounds: 5,
+      large_rounds: 1,
+      more_rounds: 6,
+      slice: 12,
+      began: now(),
+      until: 35
+    }
+  end
+
+  defp plan(false) do
+    %{
+      kinds: Stages.Events.kinds(),
+      demands: [1, 10, 100, 1000, 10_000],
+      chain: [1, 10, 100, 1000, 10_000],
+      buffers: for(size <- [10_000, 1_000_000], kind <- Stages.Events.kinds(), do: {kind, size}),
+      rounds: 7,
+      large_rounds: 5,
+      more_rounds: 14,
+      slice: 40,
+      began: now(),
+      until: 900
+    }
+  end
+
+  defp now, do: System.monotonic_time(:second)
+
+  defp rows(plan) do
+    flows =
+      for dispatcher <- [:demand, :broadcast, :partition],
+          consumers <- [1, 4],
+          kind <- plan.kinds,
+          max_demand <- plan.demands,
+          do: flow(kind, max_demand, consumers, dispatcher, false)
+
+    chains = for kind <- plan.kinds, max_demand <- plan.chain, do: flow(kind, max_demand, 1, :demand, true)
+
+    buffers =
+      for {kind, size} <- plan.buffers,
+          do: %{type: :buffer, kind: kind, size: size, name: "buffer #{size} #{kind}"}
+
+    flows ++ chains ++ buffers
+  end
+
+  defp flow(kind, max_demand, consumers, dispatcher, chain?) do
+    shape = if chain?, do: "chain", else: "#{dispatcher} x#{consumers}"
+
+    %{
+      type: :flow,
+      name: "#{shape} #{kind} #{max_demand}",
+      kind: kind,
+      max_demand: max_demand,
+      consumers: consumers,
+      dispatcher: dispatcher,
+      chain: chain?
+    }
+  end
+
+  defp measure(row, plan, stock?) do
+    libraries = if stock?, do: [@penstock, @stock], else: [@penstock]
+    goal = goal(row, List.last(libraries), plan)
+    Enum.each(libraries, &once(row, &1, goal))
+    rounds = if row[:size] == 1_000_000, do: plan.large_rounds, else: plan.rounds
+    rounds(%{row: row, goal: goal, rounds: [], repeated: false}, libraries, rounds)
+  end
+
+  # As many events as the slower of the two, most likely, needs the slice for.
+  defp goal(%{type: :buffer, size: size}, _library, _plan), do: size
+
+  defp goal(row, library, plan) do
+    probe = max(20 * row.max_demand, 1000)
+    once(row, library, probe)
+    took = once(row, library, probe).time
+    max(probe, div(probe * plan.slice * 1_000_000, took))
+  end
+
+  defp rounds(result, libraries, n) do
+    more =
+      for round <- 1..n do
+        order = if rem(round, 2) == 0, do: libraries, else: Enum.reverse(libraries)
+        Map.new(order, &{&1.stage, once(result.row, &1, result.goal)})
+      end
+
+    %{result | rounds: result.rounds ++ more}
+  end
+
+  defp once(%{type: :buffer} = row, library, _goal), do: Stages.Buffer.time(row, library)
+  defp once(%{type: :flow} = row, library, goal), do: %{time: Stages.Flow.time(row, library, goal)}
+
+  defp again(result, plan) do
+    if ratio(result) < 1.0 and now() - plan.began < plan.until do
+      # a row that is told from 1.0 by noise is told by more of it
+      rounds = if result.row[:size] == 1_000_000, do: plan.large_rounds, else: plan.more_rounds
+
+      %{
+        result
+        | goal: if(result.row.type == :flow, do: result.goal * 3, else: result.goal),
+          rounds: [],
+          repeated: true
+      }
+      |> rounds([@penstock, @stock], rounds)
+      |> tap(&report/1)
+    else
+      result
+    end
+  end
+
+  defp ratio(%{rounds: rounds}),
+    do: Bench.median(for round <- rounds, do: round[GenStage].time / round[Penstock.Stage].time)
+
+  defp report(%{row: row, rounds: rounds} = result) do
+    [ours, theirs] = for stage <- [Penstock.Stage, GenStage], do: rate(result, stage)
+    ratio = if theirs, do: " ratio #{decimals(ratio(result))}", else: ""
+    note = if result.repeated, do: " (measured again)", else: ""
+    pauses = if row.type == :buffer, do: pauses(rounds), else: ""
+    IO.puts(String.pad_trailing(row.name, 32) <> columns(ours, theirs) <> ratio <> pauses <> note)
+  end
+
+  defp columns(ours, nil), do: "#{millions(ours)}M/s"
+  defp columns(ours, theirs), do: "#{millions(ours)}M/s, stock #{millions(theirs)}M/s,"
+
+  defp rate(%{goal: goal, rounds: [first | _] = rounds}, stage) do
+    if first[stage], do: goal * 1.0e9 / Bench.median(for(round <- rounds, do: round[stage].time))
+  end
+
+  defp pauses(rounds) do
+    for {stage, name} <- [{Penstock.Stage, "pause"}, {GenStage, "stock's"}], hd(rounds)[stage], into: "" do
+      heap = Bench.median(for round <- rounds, do: round[stage].heap)
+      ", #{name} #{decimals(pause(rounds, stage))} ms, heap #{decimals(heap / 1_000_000)} MB"
+    end
+  end
+
+  defp pause(rounds, stage), do: Bench.median(for round <- rounds, do: round[stage].pause / 1_000_000)
+
+  defp figures(results) do
+    ratios = for %{rounds: [%{GenStage => _} | _]} = result <- results, do: ratio(result)
+
+    if ratios != [] do
+      Bench.figure("geomean", :math.exp(Enum.sum(Enum.map(ratios, &:math.log/1)) / length(ratios)))
+      Bench.figure("worst", Enum.min(ratios))
+    end
+
+    for %{row: %{type: :buffer, kind: :struct, size: 1_000_000}, rounds: rounds} <- results,
+        do: Bench.figure("pause_1m_ms", pause(rounds, Penstock.Stage))
+  end
+
+  defp millions(per_second), do: decimals(per_second / 1_000_000) |> String.pad_leading(7)
+  defp decimals(number), do: :erlang.float_to_binary(number / 1, decimals: 2)
+
+  defp compile_stock(unset) when unset in [nil, ""], do: false
+
+  defp compile_stock(path) do
+    into = Path.join(System.tmp_dir!(), "stock_stages_#{System.pid()}")
+    File.mkdir_p!(into)
+
+    try do
+      files = Path.wildcard(Path.join(path, "lib/**/*.ex"))
+      if files == [], do: raise("GEN_STAGE_PATH names no checkout of gen_stage: #{path}")
+      {:ok, modules, _warnings} = Kernel.ParallelCompiler.compile_to_path(files, into)
+
+      # from the files, as any library is: code compiled in memory is the same, but nobody need take that on trust
+      true = Code.prepend_path(into)
+
+      for module <- modules do
+        :code.purge(module)
+        {:module, ^module} = :code.load_file(module)
+      end
+
+      Code.ensure_loaded?(GenStage) || raise "there is no GenStage in #{path}"
+    after
+      File.rm_rf!(into)
+    end
+  end
+end
+
+Stages.main(System.argv())

@@ -1,0 +1,125 @@
+defmodule Penstock.Stage.Control do
+  @moduledoc false
+  # What stages can do beyond GenStage: hold still, go on, and say how they are.
+  #
+  # A stage that is paused accumulates, whatever its mode, and holds back the asks of its consumers as well, so that
+  # its buffer holds still too. A producer_consumer leaves what it receives in its backlog.
+
+  alias Penstock.Stage.{Consumer, Outlet, Producer, State, Subscribers}
+  alias Penstock.Telemetry
+
+  @typep replied :: {:reply, term, State.t()} | {:reply, term, State.t(), :hibernate} | {:stop, term, term, State.t()}
+
+  @spec pause(State.t()) :: replied
+  def pause(%State{type: :consumer} = stage), do: {:reply, {:error, :not_a_producer}, stage}
+
+  def pause(%State{paused: nil, mode: mode} = stage) do
+    Telemetry.stage(:paused, %{system_time: System.system_time()}, stage)
+    {:reply, :ok, %{stage | paused: {mode(mode), []}, mode: if(mode == :forward, do: [], else: mode)}}
+  end
+
+  def pause(stage), do: {:reply, :ok, stage}
+
+  # What the mode is, or will be once the stage goes on.
+  @spec mode(State.t() | :forward | list) :: :forward | :accumulate
+  def mode(%State{paused: {mode, _asks}}), do: mode
+  def mode(%State{mode: mode}), do: mode(mode)
+  def mode(:forward), do: :forward
+  def mode(held) when is_list(held), do: :accumulate
+
+  @spec set_mode(:forward | :accumulate, State.t()) :: State.step()
+  def set_mode(mode, %State{paused: {_mode, asks}, type: :producer} = stage),
+    do: {:noreply, %{stage | paused: {mode, asks}}}
+
+  def set_mode(mode, stage), do: Producer.set_mode(mode, stage)
+
+  # An ask that comes while the stage is paused. One of nobody's is answered at once.
+  @spec hold(Subscribers.from(), integer, State.t()) :: State.step()
+  def hold(from, n, %State{paused: {mode, asks}, outlet: outlet} = stage) do
+    case Subscribers.fetch(outlet.subscribers, from) do
+      {:ok, _id} -> {:noreply, %{stage | paused: {mode, [{from, n} | asks]}}}
+      :unknown -> {:noreply, stage}
+    end
+  end
+
+  @spec resume(State.t()) :: replied
+  def resume(%State{type: :consumer} = stage), do: {:reply, {:error, :not_a_producer}, stage}
+  def resume(%State{paused: nil} = stage), do: {:reply, :ok, stage}
+
+  def resume(%State{paused: {mode, asks}} = stage) do
+    Telemetry.stage(:resumed, %{held: held(stage)}, stage)
+
+    # The buffer first: it is older than what is held.
+    {:noreply, %{stage | paused: nil}}
+    |> ask(:lists.reverse(asks))
+    |> release(mode)
+    |> reply()
+  end
+
+  defp ask({:noreply, stage}, asks) do
+    Enum.reduce(asks, {:noreply, stage}, fn
+      {{_pid, tag} = from, n}, {:noreply, stage} ->
+        # unless the subscription has ended meanwhile
+        if is_map_key(stage.outlet.subscribers.by_tag, tag), do: Producer.ask(from, n, stage), else: {:noreply, stage}
+
+      _ask, step ->
+        step
+    end)
+  end
+
+  defp release({:noreply, %State{type: :producer_consumer, mode: held} = stage}, _mode) do
+    held
+    |> :lists.reverse()
+    |> Enum.reduce(%{stage | mode: :forward}, fn
+      {:events, events}, stage -> Producer.emit(events, stage)
+      {:info, message}, stage -> Producer.info(message, stage)
+    end)
+    |> Consumer.pump()
+  end
+
+  defp release({:noreply, stage}, :forward), do: Producer.set_mode(:forward, stage)
+  defp release(step, _mode), do: step
+
+  defp reply({:noreply, stage}), do: {:reply, :ok, stage}
+  defp reply({:noreply, stage, :hibernate}), do: {:reply, :ok, stage, :hibernate}
+  defp reply({:stop, reason, stage}), do: {:stop, reason, :ok, stage}
+
+  @spec info(State.t()) :: Penstock.Stage.info()
+  def info(%State{outlet: outlet} = stage) do
+    %{
+      pid: self(),
+      module: stage.mod,
+      type: stage.type,
+      mode: if(stage.type == :producer, do: mode(stage)),
+      paused: stage.paused != nil,
+      demand: if(outlet, do: Outlet.demand(outlet), else: 0),
+      buffered: if(outlet, do: Outlet.buffered(outlet), else: 0),
+      held: held(stage),
+      waiting: waiting(stage),
+      consumers: if(outlet, do: consumers(stage), else: []),
+      producers: for({tag, source} <- stage.sources, do: producer(tag, source))
+    }
+  end
+
+  defp held(%State{mode: :forward}), do: 0
+  defp held(%State{mode: held}), do: Enum.sum(for {:events, events} <- held, do: length(events))
+
+  defp waiting(%State{backlog: nil}), do: 0
+
+  defp waiting(%State{backlog: backlog}),
+    do: Enum.sum(for {:events, events, _from} <- :queue.to_list(backlog), do: length(events))
+
+  defp consumers(%State{outlet: outlet, paused: paused}) do
+    for {_id, {pid, tag} = from} <- outlet.subscribers.by_id,
+        do: %{pid: pid, tag: tag, asked_while_paused: asked(paused, from)}
+  end
+
+  defp asked(nil, _from), do: 0
+  defp asked({_mode, asks}, from), do: Enum.sum(for {^from, n} <- asks, do: n)
+
+  defp producer(tag, {producer, cancel, :manual}),
+    do: %{producer: producer, tag: tag, cancel: cancel, demand: :manual, min_demand: nil, max_demand: nil}
+
+  defp producer(tag, {producer, cancel, {demand, min, max}}),
+    do: %{producer: producer, tag: tag, cancel: cancel, demand: demand, min_demand: min, max_demand: max}
+end
