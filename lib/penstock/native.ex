@@ -22,6 +22,7 @@ defmodule Penstock.Native do
   def stage_credit(_outlet, _id, _n), do: :erlang.nif_error(:not_loaded)
   def stage_claim(_outlet), do: :erlang.nif_error(:not_loaded)
   def stage_demand(_outlet), do: :erlang.nif_error(:not_loaded)
+  def stage_demand_of(_outlet, _id), do: :erlang.nif_error(:not_loaded)
   def stage_buffered(_outlet), do: :erlang.nif_error(:not_loaded)
   def stage_emit(_outlet, _n), do: :erlang.nif_error(:not_loaded)
   def stage_next(_outlet), do: :erlang.nif_error(:not_loaded)

@@ -84,6 +84,20 @@ defmodule Penstock.Stage do
           | {:min_demand, non_neg_integer}
           | {atom, term}
         ]
+  @typedoc "What `info/1` returns."
+  @type info :: %{
+          pid: pid,
+          module: module,
+          type: :producer | :producer_consumer | :consumer,
+          mode: :forward | :accumulate | nil,
+          paused: boolean,
+          demand: non_neg_integer,
+          buffered: non_neg_integer,
+          held: non_neg_integer,
+          waiting: non_neg_integer,
+          consumers: [map],
+          producers: [map]
+        }
   @type return ::
           {:noreply, [event :: term], state :: term}
           | {:noreply, [event :: term], state :: term, :hibernate}
@@ -273,6 +287,35 @@ defmodule Penstock.Stage do
   @spec cancel(from, reason :: term, [:noconnect | :nosuspend]) :: :ok | :noconnect | :nosuspend
   def cancel({pid, tag}, reason, options \\ []),
     do: Process.send(pid, {:"$gen_producer", {self(), tag}, {:cancel, reason}}, options)
+
+  @doc """
+  Has a producer or a producer_consumer hold still until `resume/1`: no event leaves it, whatever it is asked for.
+
+  What it is asked for, what its module emits and what a producer_consumer receives is held and lost neither then nor
+  later; a buffer that is limited is not what it is held in, so pause for as long as memory allows.
+  """
+  @spec pause(stage, timeout) :: :ok | {:error, :not_a_producer}
+  def pause(stage, timeout \\ 5000), do: call(stage, {:"$penstock", :pause}, timeout)
+
+  @doc "Has a stage go on after `pause/1`, with what it has held, in order."
+  @spec resume(stage, timeout) :: :ok | {:error, :not_a_producer}
+  def resume(stage, timeout \\ 5000), do: call(stage, {:"$penstock", :resume}, timeout)
+
+  @doc """
+  What a stage knows of itself.
+
+    * `:pid`, `:module`, `:type`; `:mode`, a producer's `demand/1`; `:paused`;
+    * `:demand` - how many events its consumers wait for;
+    * `:buffered` - how many events wait in its buffer for consumers that ask;
+    * `:held` - how many its module has emitted while it was paused or accumulated demand;
+    * `:waiting` - how many a producer_consumer has received and not handled;
+    * `:consumers` - for each subscription its `:pid` and `:tag`, the `:demand` that it waits for (`:unknown` with a
+      dispatcher of your own), and what it has `:asked_while_paused`;
+    * `:producers` - for each subscription its `:producer`, `:tag`, `:cancel`, `:min_demand`, `:max_demand` and the
+      `:demand` that it still waits for, or `:manual`.
+  """
+  @spec info(stage, timeout) :: info
+  def info(stage, timeout \\ 5000), do: call(stage, {:"$penstock", :info}, timeout)
 
   @doc """
   Starts a producer of the items of an enumerable.

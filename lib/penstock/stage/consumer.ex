@@ -6,6 +6,7 @@ defmodule Penstock.Stage.Consumer do
   require Logger
 
   alias Penstock.Stage.{Options, Outlet, Producer, Source, State, Subscribers}
+  alias Penstock.Telemetry
 
   @type subscribed ::
           {:reply, reply :: term, State.t()} | {:stop, term, State.t()} | {:stop, term, term, State.t()}
@@ -103,10 +104,10 @@ defmodule Penstock.Stage.Consumer do
     case handle_subscribe(stage, options, {producer, tag}) do
       {:automatic, state} ->
         send_producer(producer, tag, {:ask, max})
-        {:reply, {:ok, tag}, put_source(%{stage | state: state}, tag, {producer, cancel, flow})}
+        opened(tag, {producer, cancel, flow}, %{stage | state: state})
 
       {:manual, state} ->
-        {:reply, {:ok, tag}, put_source(%{stage | state: state}, tag, {producer, cancel, :manual})}
+        opened(tag, {producer, cancel, :manual}, %{stage | state: state})
 
       {:stop, reason, state} ->
         {:stop, reason, %{stage | state: state}}
@@ -114,6 +115,11 @@ defmodule Penstock.Stage.Consumer do
       other ->
         {:stop, {:bad_return_value, other}, stage}
     end
+  end
+
+  defp opened(tag, {producer, _cancel, _flow} = source, stage) do
+    Telemetry.subscription(:subscribed, :producer, {producer, tag}, stage)
+    {:reply, {:ok, tag}, put_source(stage, tag, source)}
   end
 
   defp handle_subscribe(%State{mod: mod, state: state}, options, from) do
@@ -133,7 +139,7 @@ defmodule Penstock.Stage.Consumer do
         consume(events, from, source, stage)
 
       %{^tag => source} ->
-        if :queue.is_empty(stage.backlog) and Outlet.demand(stage.outlet) > 0 do
+        if stage.paused == nil and :queue.is_empty(stage.backlog) and Outlet.demand(stage.outlet) > 0 do
           consume(events, from, source, stage)
         else
           {:noreply, %{stage | backlog: :queue.in({:events, events, from}, stage.backlog)}}
@@ -195,6 +201,7 @@ defmodule Penstock.Stage.Consumer do
       {{producer, cancel, _flow}, sources} ->
         Process.demonitor(tag, [:flush])
         stage = %{stage | sources: sources}
+        Telemetry.subscription(:cancelled, :producer, {producer, tag}, stage, %{kind: kind, reason: reason})
 
         if type == :producer_consumer and not :queue.is_empty(stage.backlog) do
           waiting = {:cancel, cancel, {kind, reason}, {producer, tag}}
@@ -223,7 +230,7 @@ defmodule Penstock.Stage.Consumer do
   # Lets a producer_consumer work off what has come, as long as its own consumers wait for events.
   @spec pump(State.t()) :: State.step()
   def pump(%State{backlog: backlog, outlet: outlet} = stage) do
-    with false <- :queue.is_empty(backlog), true <- Outlet.demand(outlet) > 0 do
+    with nil <- stage.paused, false <- :queue.is_empty(backlog), true <- Outlet.demand(outlet) > 0 do
       {{:value, waiting}, backlog} = :queue.out(backlog)
 
       case work_off(waiting, %{stage | backlog: backlog}) do

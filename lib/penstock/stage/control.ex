@@ -8,7 +8,8 @@ defmodule Penstock.Stage.Control do
   alias Penstock.Stage.{Consumer, Outlet, Producer, State, Subscribers}
   alias Penstock.Telemetry
 
-  @typep replied :: {:reply, term, State.t()} | {:reply, term, State.t(), :hibernate} | {:stop, term, term, State.t()}
+  @typep replied ::
+           {:reply, term, State.t()} | {:reply, term, State.t(), :hibernate} | {:stop, term, term, State.t()}
 
   @spec pause(State.t()) :: replied
   def pause(%State{type: :consumer} = stage), do: {:reply, {:error, :not_a_producer}, stage}
@@ -52,6 +53,7 @@ defmodule Penstock.Stage.Control do
     # The buffer first: it is older than what is held.
     {:noreply, %{stage | paused: nil}}
     |> ask(:lists.reverse(asks))
+    |> flow()
     |> release(mode)
     |> reply()
   end
@@ -60,12 +62,18 @@ defmodule Penstock.Stage.Control do
     Enum.reduce(asks, {:noreply, stage}, fn
       {{_pid, tag} = from, n}, {:noreply, stage} ->
         # unless the subscription has ended meanwhile
-        if is_map_key(stage.outlet.subscribers.by_tag, tag), do: Producer.ask(from, n, stage), else: {:noreply, stage}
+        if is_map_key(stage.outlet.subscribers.by_tag, tag),
+          do: Producer.ask(from, n, stage),
+          else: {:noreply, stage}
 
       _ask, step ->
         step
     end)
   end
+
+  # What could be served without an ask, had there been no pause.
+  defp flow({:noreply, stage}), do: Producer.flow(stage)
+  defp flow(step), do: step
 
   defp release({:noreply, %State{type: :producer_consumer, mode: held} = stage}, _mode) do
     held
@@ -110,8 +118,9 @@ defmodule Penstock.Stage.Control do
     do: Enum.sum(for {:events, events, _from} <- :queue.to_list(backlog), do: length(events))
 
   defp consumers(%State{outlet: outlet, paused: paused}) do
-    for {_id, {pid, tag} = from} <- outlet.subscribers.by_id,
-        do: %{pid: pid, tag: tag, asked_while_paused: asked(paused, from)}
+    for {id, {pid, tag} = from} <- outlet.subscribers.by_id do
+      %{pid: pid, tag: tag, demand: Outlet.demand_of(outlet, id), asked_while_paused: asked(paused, from)}
+    end
   end
 
   defp asked(nil, _from), do: 0

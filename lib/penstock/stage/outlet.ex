@@ -279,6 +279,11 @@ defmodule Penstock.Stage.Outlet do
   def demand(%Outlet{route: %Custom{demand: demand}}), do: demand
   def demand(%Outlet{core: core}), do: Native.stage_demand(core)
 
+  # The same of one subscription; a dispatcher of others counts for itself.
+  @spec demand_of(t, Subscribers.id()) :: non_neg_integer | :unknown
+  def demand_of(%Outlet{route: %Custom{}}, _id), do: :unknown
+  def demand_of(%Outlet{core: core}, id), do: Native.stage_demand_of(core, id)
+
   @spec buffered(t) :: non_neg_integer
   def buffered(%Outlet{core: core}), do: Native.stage_buffered(core)
 

@@ -5,6 +5,7 @@ defmodule Penstock.Stage.Producer do
   require Logger
 
   alias Penstock.Stage.{Options, Outlet, State, Subscribers}
+  alias Penstock.Telemetry
 
   @most Options.most()
 
@@ -45,6 +46,8 @@ defmodule Penstock.Stage.Producer do
   end
 
   defp report(discarded, %State{mod: mod, state: state} = stage) do
+    Telemetry.stage(:discarded, %{count: discarded}, stage)
+
     if not function_exported?(mod, :format_discarded, 2) or mod.format_discarded(discarded, state) do
       Logger.warning(
         "Penstock.Stage producer #{Subscribers.name()} has discarded #{discarded} events from buffer"
@@ -81,8 +84,12 @@ defmodule Penstock.Stage.Producer do
 
   defp admit({:automatic, state}, id, {_pid, tag} = from, options, stage) do
     case Outlet.open(stage.outlet, id, from, options) do
-      {:ok, outlet} -> regulate({:noreply, %{stage | state: state, outlet: outlet}})
-      {:error, reason, outlet} -> cancel(tag, :cancel, reason, %{stage | state: state, outlet: outlet})
+      {:ok, outlet} ->
+        Telemetry.subscription(:subscribed, :consumer, from, stage)
+        regulate({:noreply, %{stage | state: state, outlet: outlet}})
+
+      {:error, reason, outlet} ->
+        cancel(tag, :cancel, reason, %{stage | state: state, outlet: outlet})
     end
   end
 
@@ -132,6 +139,7 @@ defmodule Penstock.Stage.Producer do
       {:ok, id, from, subscribers} ->
         # Before the callback: what it emits is for those who stay.
         stage = %{stage | outlet: Outlet.close(%{outlet | subscribers: subscribers}, id, from)}
+        Telemetry.subscription(:cancelled, :consumer, from, stage, %{kind: kind, reason: reason})
         {kind, reason} |> handle_cancel(from, stage) |> regulate()
     end
   end
@@ -150,6 +158,8 @@ defmodule Penstock.Stage.Producer do
   end
 
   @spec flow(State.t()) :: State.step()
+  def flow(%State{paused: paused} = stage) when paused != nil, do: {:noreply, stage}
+
   def flow(%State{outlet: outlet} = stage) do
     {upstream, outlet} = Outlet.flow(outlet)
     forward(upstream, %{stage | outlet: outlet})

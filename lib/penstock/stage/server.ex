@@ -8,7 +8,7 @@ defmodule Penstock.Stage.Server do
   require Logger
 
   alias Penstock.Dispatcher
-  alias Penstock.Stage.{Consumer, Options, Outlet, Producer, State, Subscribers}
+  alias Penstock.Stage.{Consumer, Control, Options, Outlet, Producer, State, Subscribers}
 
   @impl :gen_server
   def init({mod, arg}) do
@@ -77,8 +77,10 @@ defmodule Penstock.Stage.Server do
 
   @impl :gen_server
   def handle_call({:"$info", message}, _from, stage), do: {:reply, :ok, info(message, stage)}
-  def handle_call(:"$demand", _from, %State{mode: :forward} = stage), do: {:reply, :forward, stage}
-  def handle_call(:"$demand", _from, stage), do: {:reply, :accumulate, stage}
+  def handle_call(:"$demand", _from, stage), do: {:reply, Control.mode(stage), stage}
+  def handle_call({:"$penstock", :pause}, _from, stage), do: Control.pause(stage)
+  def handle_call({:"$penstock", :resume}, _from, stage), do: Control.resume(stage)
+  def handle_call({:"$penstock", :info}, _from, stage), do: {:reply, Control.info(stage), stage}
 
   def handle_call({:"$subscribe", current, to, options}, _from, stage),
     do: Consumer.subscribe(current, to, options, stage)
@@ -112,7 +114,7 @@ defmodule Penstock.Stage.Server do
 
   @impl :gen_server
   def handle_cast({:"$info", message}, stage), do: {:noreply, info(message, stage)}
-  def handle_cast({:"$demand", mode}, stage), do: Producer.set_mode(mode, stage)
+  def handle_cast({:"$demand", mode}, stage), do: Control.set_mode(mode, stage)
 
   def handle_cast({:"$subscribe", current, to, options}, stage) do
     case Consumer.subscribe(current, to, options, stage) do
@@ -147,6 +149,10 @@ defmodule Penstock.Stage.Server do
 
   def handle_info({:"$gen_producer", _from, _content} = message, %State{type: :consumer} = stage),
     do: misdirected(message, stage)
+
+  def handle_info({:"$gen_producer", {pid, _tag} = from, {:ask, n}}, %State{paused: paused} = stage)
+      when paused != nil and is_pid(pid) and is_integer(n),
+      do: Control.hold(from, n, stage)
 
   def handle_info({:"$gen_producer", {pid, _tag} = from, {:ask, n}}, stage)
       when is_pid(pid) and is_integer(n) do

@@ -5,7 +5,7 @@ defmodule Penstock.Stage.State do
   alias Penstock.Stage.{Outlet, Source}
 
   @enforce_keys [:mod, :state, :type]
-  defstruct [:mod, :state, :type, :outlet, :backlog, mode: :forward, sources: %{}]
+  defstruct [:mod, :state, :type, :outlet, :backlog, :paused, mode: :forward, sources: %{}]
 
   @typedoc "Held back while a producer accumulates, newest first."
   @type held :: {:demand, pos_integer} | {:events, [term, ...]} | {:info, term}
@@ -22,6 +22,7 @@ defmodule Penstock.Stage.State do
           type: :producer | :producer_consumer | :consumer,
           outlet: Outlet.t() | nil,
           backlog: :queue.queue(waiting) | nil,
+          paused: nil | {mode_then :: :forward | :accumulate, asks :: [{from :: {pid, term}, integer}]},
           mode: :forward | [held],
           sources: %{(tag :: reference) => Source.t()}
         }

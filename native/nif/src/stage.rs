@@ -138,6 +138,12 @@ fn stage_demand(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
     outlet.with(env, |state| Ok(state.outlet.dispatcher().demand()))
 }
 
+/// What one subscriber waits for.
+#[rustler::nif]
+fn stage_demand_of(env: Env<'_>, outlet: Ref, id: u64) -> NifResult<u64> {
+    outlet.with(env, |state| Ok(state.outlet.dispatcher().demand_of(id)))
+}
+
 #[rustler::nif]
 fn stage_buffered(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
     outlet.with(env, |state| Ok(state.outlet.buffer().count()))

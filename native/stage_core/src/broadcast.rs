@@ -61,6 +61,11 @@ impl<K: Eq> BroadcastDispatcher<K> {
         self.subscribers.iter().map(|subscriber| subscriber.demand).min().unwrap_or(0)
     }
 
+    /// How many events one subscriber waits for.
+    pub fn demand_of(&self, key: &K) -> Option<u64> {
+        self.subscribers.iter().find(|subscriber| subscriber.key == *key).map(|subscriber| subscriber.demand)
+    }
+
     /// How many events the source was asked for and has not brought.
     pub fn claimed(&self) -> u64 {
         self.claimed.get()

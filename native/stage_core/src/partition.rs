@@ -154,6 +154,11 @@ impl<K: Clone + Eq> PartitionDispatcher<K> {
         self.demand
     }
 
+    /// How many events one subscriber waits for.
+    pub fn demand_of(&self, key: &K) -> Option<u64> {
+        self.partitions.get(self.home(key)?)?.subscribers.demand_of(key)
+    }
+
     /// How many events the source was asked for and has not brought.
     pub fn claimed(&self) -> u64 {
         self.claimed.get()

@@ -96,6 +96,16 @@ impl Route {
         }
     }
 
+    /// How many events one subscriber waits for.
+    pub fn demand_of(&self, id: u64) -> u64 {
+        match self {
+            Self::Demand(dispatcher) => dispatcher.demand_of(&id),
+            Self::Broadcast(dispatcher) => dispatcher.demand_of(&id),
+            Self::Partition(dispatcher) => dispatcher.demand_of(&id),
+        }
+        .unwrap_or(0)
+    }
+
     /// The dispatcher of partitions.
     pub fn partitions(&mut self) -> NifResult<&mut PartitionDispatcher<u64>> {
         match self {
