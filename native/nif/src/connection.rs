@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::time::Instant;
 
 use bytes::Bytes;
 use client::{Appended, Connection, Direction, Expectation, From, NewEvent, Read, append, read_stream};
@@ -14,7 +15,7 @@ use wire::recorded::{Message, parse};
 
 use crate::event_term::{Bodies, Encoder as EventEncoder};
 use crate::frame::Frame;
-use crate::{error, runtime};
+use crate::{error, runtime, timeslice};
 
 mod atoms {
     rustler::atoms! {
@@ -58,9 +59,12 @@ fn event_store_append<'a>(
     expect: Term<'a>,
     events: Vec<Event<'a>>,
 ) -> NifResult<Atom> {
+    let began = Instant::now();
     let expectation = expectation(expect)?;
     let events = events.iter().map(new_event).collect::<NifResult<Vec<_>>>()?;
     let stream = Bytes::copy_from_slice(stream.as_slice());
+    // copying what is appended takes its time
+    timeslice::report(env, began);
     let connection = store.connection.clone();
     answer(
         env,
