@@ -28,6 +28,7 @@ defmodule Penstock.Native do
   def stage_next(_outlet), do: :erlang.nif_error(:not_loaded)
   def stage_take(_outlet, _most), do: :erlang.nif_error(:not_loaded)
   def stage_split(_outlet, _counts, _none), do: :erlang.nif_error(:not_loaded)
+  def stage_route(_outlet, _partition, _n), do: :erlang.nif_error(:not_loaded)
   def stage_serve(_outlet, _partition), do: :erlang.nif_error(:not_loaded)
   def stage_mark_queues(_outlet), do: :erlang.nif_error(:not_loaded)
   def stage_store(_outlet, _events, _n), do: :erlang.nif_error(:not_loaded)

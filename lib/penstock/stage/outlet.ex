@@ -118,7 +118,9 @@ defmodule Penstock.Stage.Outlet do
 
   defp asked(upstream, outlet, _id, _n) when is_integer(upstream), do: {upstream, outlet}
   defp asked(:buffered, outlet, _id, _n), do: flow(outlet)
-  defp asked({:queued, partition}, outlet, _id, _n), do: outlet |> Partition.serve(partition) |> flow()
+
+  defp asked({:queued, partition, served, asked}, outlet, id, n),
+    do: asked(asked, Partition.unqueue(served, partition, outlet), id, n)
 
   defp asked({:exceeded, max, asked}, outlet, id, n) do
     {pid, _tag} = Map.fetch!(outlet.subscribers.by_id, id)

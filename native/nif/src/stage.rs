@@ -98,19 +98,21 @@ fn stage_cancel(env: Env<'_>, outlet: Ref, id: u64) -> NifResult<bool> {
     outlet.with(env, |state| Ok(state.outlet.dispatcher_mut().cancel(id)))
 }
 
-/// What the source is to be asked for; `buffered` when the buffer is to be emptied first, `{queued,
-/// partition}` when a partition's queue is, and then perhaps the buffer.
+/// What the source is to be asked for; `buffered` when the buffer is to be emptied first. `{queued, partition,
+/// served, asked}` when a partition's queue serves it before.
 #[rustler::nif]
 fn stage_ask<'a>(env: Env<'a>, outlet: Ref, id: u64, n: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         let credited = state.outlet.dispatcher_mut().credit(id, n)?;
-        let asked = if let Some(partition) = credited.queue {
-            (atoms::queued(), partition).encode(env)
-        } else if state.outlet.buffer().is_empty() {
+        let asked = if state.outlet.buffer().is_empty() {
             state.outlet.claim().encode(env)
         } else {
             atoms::buffered().encode(env)
         };
+        if let Some(partition) = credited.queue {
+            let served = partition::serve(env, state.outlet.dispatcher_mut().partitions()?, partition);
+            return Ok((atoms::queued(), partition, served, asked).encode(env));
+        }
         Ok(match credited.exceeded {
             None => asked,
             Some(max) => (atoms::exceeded(), max, asked).encode(env),

@@ -9,14 +9,25 @@ defmodule Penstock.Stage.Outlet.Partition do
   alias Penstock.Stage.{Outlet, Shelf, Subscribers}
   alias __MODULE__
 
-  @enforce_keys [:names, :indexes, :hash, :limit]
-  defstruct [:names, :indexes, :hash, :limit, members: %{}, shelves: %{}, infos: :queue.new(), credited: []]
+  @enforce_keys [:names, :indexes, :count, :hash, :limit]
+  defstruct [
+    :names,
+    :indexes,
+    :count,
+    :hash,
+    :limit,
+    members: %{},
+    shelves: %{},
+    infos: :queue.new(),
+    credited: []
+  ]
 
   @type index :: non_neg_integer
   @type hash :: nil | (event :: term -> {event :: term, name :: term} | :none)
   @type t :: %Partition{
           names: [term],
           indexes: %{(name :: term) => index},
+          count: pos_integer,
           hash: hash,
           limit: pos_integer | :infinity,
           members: %{Subscribers.id() => {index, pid}},
@@ -31,7 +42,7 @@ defmodule Penstock.Stage.Outlet.Partition do
   @spec new([term, ...], hash, pos_integer | :infinity) :: t
   def new(names, hash, limit) do
     indexes = names |> Enum.with_index() |> Map.new()
-    %Partition{names: names, indexes: indexes, hash: hash, limit: limit}
+    %Partition{names: names, indexes: indexes, count: map_size(indexes), hash: hash, limit: limit}
   end
 
   @spec open(Outlet.t(), Subscribers.id(), Subscribers.from(), keyword) ::
@@ -85,69 +96,91 @@ defmodule Penstock.Stage.Outlet.Partition do
 
   # Sends each event to a consumer of its partition, or queues it there.
   @spec deal(Outlet.t(), [term, ...], pos_integer) :: Outlet.t()
-  def deal(%Outlet{core: core, route: route} = outlet, events, size) do
-    sorted = sort(events, route)
-    counts = for {index, events} <- sorted, do: {index, length(events)}
-    none = Enum.reduce(counts, size, fn {_index, n}, rest -> rest - n end)
-    deals = Native.stage_split(core, counts, none)
-    outlet = hand(sorted, counts, deals, outlet)
-    if none > 0, do: Outlet.flow_soon(outlet), else: outlet
-  end
-
-  defp hand([], [], [], outlet), do: outlet
-
-  defp hand([{index, events} | sorted], [{index, n} | counts], [deals | rest], outlet),
-    do: hand(sorted, counts, rest, hand(deals, index, :lists.reverse(events), n, outlet))
-
-  defp hand([{id, n}], _index, events, n, outlet), do: Outlet.deliver(outlet, id, events)
-
-  defp hand([{id, now} | deals], index, events, n, outlet) do
-    {events, later} = :lists.split(now, events)
-    hand(deals, index, later, n - now, Outlet.deliver(outlet, id, events))
-  end
-
-  defp hand([], _index, [], 0, outlet), do: outlet
-
-  defp hand([], index, events, n, %Outlet{route: route} = outlet) do
-    shelf = Map.get_lazy(route.shelves, index, &Shelf.new/0)
-    %{outlet | route: %{route | shelves: Map.put(route.shelves, index, Shelf.put(shelf, events, n))}}
-  end
-
-  # Events by partition, newest first; only the partitions that have any.
-  defp sort(events, %Partition{hash: nil, indexes: indexes}) do
-    case map_size(indexes) do
-      count when count <= @few -> events |> by_phash(count, empty(count)) |> filled()
-      count -> events |> Enum.group_by(&:erlang.phash2(&1, count)) |> reversed()
+  def deal(%Outlet{core: core, route: route} = outlet, [event], 1) do
+    case locate(event, route) do
+      {event, index} -> core |> Native.stage_route(index, 1) |> hand([event], 1, index, outlet)
+      :none -> unrouted(1, core, outlet)
     end
   end
 
-  defp sort(events, %Partition{indexes: indexes} = route) when map_size(indexes) <= @few,
-    do: events |> by_hash(route, indexes, empty(map_size(indexes))) |> filled()
+  def deal(%Outlet{core: core, route: %Partition{count: count} = route} = outlet, events, size)
+      when count <= @few do
+    lists = events |> sort(route, :erlang.make_tuple(count, [])) |> :erlang.tuple_to_list()
+    {counts, none} = count(lists, size)
+    deals = Native.stage_split(core, counts, none)
+    outlet = hand_all(lists, counts, deals, 0, outlet)
+    if none > 0, do: Outlet.flow_soon(outlet), else: outlet
+  end
 
-  defp sort(events, %Partition{indexes: indexes} = route),
-    do: events |> by_hash(route, indexes, %{}) |> Map.to_list()
+  def deal(%Outlet{core: core, route: route} = outlet, events, size) do
+    lists = events |> sort(route, %{}) |> Map.to_list()
 
-  defp empty(count), do: :erlang.make_tuple(count, [])
+    {none, outlet} =
+      Enum.reduce(lists, {size, outlet}, fn {index, events}, {none, outlet} ->
+        n = length(events)
+        dealt = Native.stage_route(core, index, n)
+        {none - n, hand(dealt, :lists.reverse(events), n, index, outlet)}
+      end)
+
+    if none > 0, do: unrouted(none, core, outlet), else: outlet
+  end
+
+  defp unrouted(none, core, outlet) do
+    [] = Native.stage_split(core, [], none)
+    Outlet.flow_soon(outlet)
+  end
+
+  defp count([], none), do: {[], none}
+
+  defp count([events | lists], none) do
+    n = length(events)
+    {counts, none} = count(lists, none - n)
+    {[n | counts], none}
+  end
+
+  defp hand_all([], [], [], _index, outlet), do: outlet
+
+  defp hand_all([_ | lists], [0 | counts], [_ | deals], index, outlet),
+    do: hand_all(lists, counts, deals, index + 1, outlet)
+
+  defp hand_all([events | lists], [n | counts], [dealt | deals], index, outlet) do
+    outlet = hand(dealt, :lists.reverse(events), n, index, outlet)
+    hand_all(lists, counts, deals, index + 1, outlet)
+  end
+
+  defp hand(id, events, _n, _index, outlet) when is_integer(id), do: Outlet.deliver(outlet, id, events)
+  defp hand([], [], 0, _index, outlet), do: outlet
+
+  defp hand([], events, n, index, %Outlet{route: %Partition{shelves: shelves} = route} = outlet) do
+    shelf =
+      case shelves do
+        %{^index => shelf} -> shelf
+        %{} -> Shelf.new()
+      end
+
+    %{outlet | route: %{route | shelves: Map.put(shelves, index, Shelf.put(shelf, events, n))}}
+  end
+
+  defp hand([{id, now} | deals], events, n, index, outlet) do
+    {events, later} = :lists.split(now, events)
+    hand(deals, later, n - now, index, Outlet.deliver(outlet, id, events))
+  end
+
+  # Events by partition, newest first: in a tuple when partitions are few, in a map otherwise.
+  defp sort(events, %Partition{hash: nil, count: count}, lists), do: by_phash(events, count, lists)
+  defp sort(events, route, lists), do: by_hash(events, route, lists)
 
   defp by_phash([], _count, lists), do: lists
 
-  defp by_phash([event | events], count, lists) do
-    at = :erlang.phash2(event, count) + 1
-    by_phash(events, count, :erlang.setelement(at, lists, [event | :erlang.element(at, lists)]))
-  end
+  defp by_phash([event | events], count, lists),
+    do: by_phash(events, count, add(lists, :erlang.phash2(event, count), event))
 
-  defp by_hash([], _route, _indexes, lists), do: lists
+  defp by_hash([], _route, lists), do: lists
 
-  defp by_hash([event | events], %Partition{hash: hash} = route, indexes, lists) do
-    case hash.(event) do
-      {event, name} when is_map_key(indexes, name) ->
-        by_hash(events, route, indexes, add(lists, :erlang.map_get(name, indexes), event))
-
-      :none ->
-        by_hash(events, route, indexes, lists)
-
-      other ->
-        wrong(other, event, route)
+  defp by_hash([event | events], route, lists) do
+    case locate(event, route) do
+      {event, index} -> by_hash(events, route, add(lists, index, event))
+      :none -> by_hash(events, route, lists)
     end
   end
 
@@ -161,19 +194,22 @@ defmodule Penstock.Stage.Outlet.Partition do
     end
   end
 
+  defp locate(event, %Partition{hash: nil, count: count}), do: {event, :erlang.phash2(event, count)}
+
+  defp locate(event, %Partition{hash: hash, indexes: indexes} = route) do
+    case hash.(event) do
+      {event, name} when is_map_key(indexes, name) -> {event, :erlang.map_get(name, indexes)}
+      :none -> :none
+      other -> wrong(other, event, route)
+    end
+  end
+
   @spec wrong(term, term, t) :: no_return
   defp wrong(returned, event, %Partition{names: names}) do
     raise ArgumentError,
           "expected :hash of Penstock.PartitionDispatcher to return {event, partition} or :none, partition being " <>
             "one of #{inspect(names)}, got: #{inspect(returned)} for the event #{inspect(event)}"
   end
-
-  defp filled(lists) do
-    for {[_ | _] = events, index} <- lists |> :erlang.tuple_to_list() |> Enum.with_index(),
-        do: {index, events}
-  end
-
-  defp reversed(groups), do: for({index, events} <- groups, do: {index, :lists.reverse(events)})
 
   # Notes a partition to serve with the next `serve_credited/1`.
   @spec credited(Outlet.t(), index) :: Outlet.t()
@@ -189,17 +225,21 @@ defmodule Penstock.Stage.Outlet.Partition do
   # Sends from a partition's queue what its consumers wait for.
   @spec serve(Outlet.t(), index) :: Outlet.t()
   def serve(%Outlet{core: core} = outlet, index),
-    do: core |> Native.stage_serve(index) |> Enum.reduce(outlet, &unqueue(&1, index, &2))
+    do: core |> Native.stage_serve(index) |> unqueue(index, outlet)
 
-  defp unqueue(:mark, _index, %Outlet{route: route} = outlet) do
+  @spec unqueue([{Subscribers.id(), pos_integer} | :mark], index, Outlet.t()) :: Outlet.t()
+  def unqueue([], _index, outlet), do: outlet
+
+  def unqueue([:mark | served], index, %Outlet{route: route} = outlet) do
     {{:value, message}, infos} = :queue.out(route.infos)
     send(self(), message)
-    %{outlet | route: %{route | infos: infos}}
+    unqueue(served, index, %{outlet | route: %{route | infos: infos}})
   end
 
-  defp unqueue({id, n}, index, %Outlet{route: route} = outlet) do
-    {events, shelf} = Shelf.take(Map.fetch!(route.shelves, index), n)
-    Outlet.deliver(%{outlet | route: %{route | shelves: Map.put(route.shelves, index, shelf)}}, id, events)
+  def unqueue([{id, n} | served], index, %Outlet{route: %Partition{shelves: shelves} = route} = outlet) do
+    {events, shelf} = Shelf.take(:erlang.map_get(index, shelves), n)
+    outlet = %{outlet | route: %{route | shelves: %{shelves | index => shelf}}}
+    unqueue(served, index, Outlet.deliver(outlet, id, events))
   end
 
   # Sends a message to the process itself once all that is queued now has been delivered.

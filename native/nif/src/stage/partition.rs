@@ -1,39 +1,59 @@
 //! What only an outlet with partitions does. Partitions are known by number.
 
-use rustler::{Encoder, Env, NifResult, Term};
-use stage_core::Queued;
+use rustler::{Encoder, Env, ListIterator, NifResult, Term};
+use stage_core::{PartitionDispatcher, Queued};
 
 use super::{Ref, atoms};
 
-/// Deals `counts`, pairs of a partition and its number of events; for each, who gets how many of these, and
-/// what that leaves over is queued. `none` of the events that were to be split have no partition.
+/// Deals `counts`, a number of events for each partition, and queues what that leaves over; for each, who gets
+/// how many: a subscriber when it gets them all, otherwise a list of pairs. `none` of the events that were to be
+/// split have no partition.
 #[rustler::nif]
-fn stage_split(
-    env: Env<'_>,
-    outlet: Ref,
-    counts: Vec<(usize, u64)>,
-    none: u64,
-) -> NifResult<Vec<Vec<(u64, u64)>>> {
+fn stage_split<'a>(env: Env<'a>, outlet: Ref, counts: Term<'a>, none: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         let partitions = state.outlet.dispatcher_mut().partitions()?;
         partitions.unrouted(none);
-        Ok(counts.into_iter().map(|(partition, n)| partitions.route(partition, n)).collect())
+        let mut dealt = Vec::with_capacity(16);
+        for (partition, n) in counts.decode::<ListIterator<'a>>()?.enumerate() {
+            dealt.push(route(env, partitions, partition, n.decode()?));
+        }
+        Ok(dealt.encode(env))
     })
+}
+
+/// As `stage_split`, for the events of one partition.
+#[rustler::nif]
+fn stage_route<'a>(env: Env<'a>, outlet: Ref, partition: usize, n: u64) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| Ok(route(env, state.outlet.dispatcher_mut().partitions()?, partition, n)))
+}
+
+fn route<'a>(env: Env<'a>, partitions: &mut PartitionDispatcher<u64>, partition: usize, n: u64) -> Term<'a> {
+    let deals = partitions.route(partition, n);
+    match deals.as_slice() {
+        [(id, all)] if *all == n => id.encode(env),
+        deals => deals.encode(env),
+    }
 }
 
 /// What a partition's queue has for its subscribers: pairs of a subscriber and a number of events, and `mark`
 /// for each mark that no partition holds back any more.
 #[rustler::nif]
-fn stage_serve<'a>(env: Env<'a>, outlet: Ref, partition: usize) -> NifResult<Vec<Term<'a>>> {
-    outlet.with(env, |state| {
-        let partitions = state.outlet.dispatcher_mut().partitions()?;
-        Ok(std::iter::from_fn(|| partitions.serve(partition))
-            .map(|queued| match queued {
-                Queued::Events(id, n) => (id, n).encode(env),
-                Queued::Mark => atoms::mark().encode(env),
-            })
-            .collect())
-    })
+fn stage_serve<'a>(env: Env<'a>, outlet: Ref, partition: usize) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| Ok(serve(env, state.outlet.dispatcher_mut().partitions()?, partition)))
+}
+
+pub(super) fn serve<'a>(
+    env: Env<'a>,
+    partitions: &mut PartitionDispatcher<u64>,
+    partition: usize,
+) -> Term<'a> {
+    let served: Vec<_> = std::iter::from_fn(|| partitions.serve(partition))
+        .map(|queued| match queued {
+            Queued::Events(id, n) => (id, n).encode(env),
+            Queued::Mark => atoms::mark().encode(env),
+        })
+        .collect();
+    served.encode(env)
 }
 
 /// Puts a mark behind what partitions have queued; false when none has.
