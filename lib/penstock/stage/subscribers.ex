@@ -111,6 +111,8 @@ defmodule Penstock.Stage.Subscribers do
     end
   end
 
+  @compile {:inline, answer: 3}
+
   # A plain send is the cheaper one, but only a local receiver never makes it wait for a connection.
   defp answer(pid, tag, content) when node(pid) == node() do
     send(pid, {:"$gen_consumer", {self(), tag}, content})

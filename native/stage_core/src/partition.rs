@@ -103,16 +103,20 @@ impl<K: Clone + Eq> PartitionDispatcher<K> {
         self.demand += n;
     }
 
-    /// Gives `n` events to a partition: how many to which of its subscribers; the rest is queued.
-    pub fn route(&mut self, partition: usize, n: u64) -> Vec<(K, u64)> {
-        let Some(home) = self.partitions.get_mut(partition) else { return Vec::new() };
-        let now = if home.queue.is_empty() { n } else { 0 };
-        let deals: Vec<_> = home.subscribers.deal(now).collect();
-        let rest = n - deals.iter().map(|deal| deal.1).sum::<u64>();
+    /// Gives `n` events to a partition: calls `deal` with each of its subscribers that gets some of them and with
+    /// how many; the rest is queued.
+    pub fn route(&mut self, partition: usize, n: u64, mut deal: impl FnMut(K, u64)) {
+        let Some(home) = self.partitions.get_mut(partition).filter(|_| n > 0) else { return };
+        let mut rest = n;
+        if home.queue.is_empty() {
+            while let Some((key, n)) = home.subscribers.deal_one(rest) {
+                rest -= n;
+                deal(key, n);
+            }
+        }
         if rest > 0 && home.queue.extend_last(|last| *last += rest).is_none() {
             home.queue.store(rest);
         }
-        deals
     }
 
     /// What comes next out of a partition's queue, while its subscribers wait for events.

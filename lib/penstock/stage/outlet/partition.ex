@@ -9,11 +9,12 @@ defmodule Penstock.Stage.Outlet.Partition do
   alias Penstock.Stage.{Outlet, Shelf, Subscribers}
   alias __MODULE__
 
-  @enforce_keys [:names, :indexes, :count, :hash, :limit]
+  @enforce_keys [:names, :indexes, :count, :empty, :hash, :limit]
   defstruct [
     :names,
     :indexes,
     :count,
+    :empty,
     :hash,
     :limit,
     members: %{},
@@ -28,6 +29,7 @@ defmodule Penstock.Stage.Outlet.Partition do
           names: [term],
           indexes: %{(name :: term) => index},
           count: pos_integer,
+          empty: tuple | %{},
           hash: hash,
           limit: pos_integer | :infinity,
           members: %{Subscribers.id() => {index, pid}},
@@ -42,7 +44,9 @@ defmodule Penstock.Stage.Outlet.Partition do
   @spec new([term, ...], hash, pos_integer | :infinity) :: t
   def new(names, hash, limit) do
     indexes = names |> Enum.with_index() |> Map.new()
-    %Partition{names: names, indexes: indexes, count: map_size(indexes), hash: hash, limit: limit}
+    count = map_size(indexes)
+    empty = if count <= @few, do: :erlang.make_tuple(count, []), else: %{}
+    %Partition{names: names, indexes: indexes, count: count, empty: empty, hash: hash, limit: limit}
   end
 
   @spec open(Outlet.t(), Subscribers.id(), Subscribers.from(), keyword) ::
@@ -103,9 +107,9 @@ defmodule Penstock.Stage.Outlet.Partition do
     end
   end
 
-  def deal(%Outlet{core: core, route: %Partition{count: count} = route} = outlet, events, size)
-      when count <= @few do
-    lists = events |> sort(route, :erlang.make_tuple(count, [])) |> :erlang.tuple_to_list()
+  def deal(%Outlet{core: core, route: %Partition{empty: empty} = route} = outlet, events, size)
+      when is_tuple(empty) do
+    lists = events |> sort(route, empty) |> :erlang.tuple_to_list()
     {counts, none} = count(lists, size)
     deals = Native.stage_split(core, counts, none)
     outlet = hand_all(lists, counts, deals, 0, outlet)
@@ -113,7 +117,7 @@ defmodule Penstock.Stage.Outlet.Partition do
   end
 
   def deal(%Outlet{core: core, route: route} = outlet, events, size) do
-    lists = events |> sort(route, %{}) |> Map.to_list()
+    lists = events |> sort(route, route.empty) |> Map.to_list()
 
     {none, outlet} =
       Enum.reduce(lists, {size, outlet}, fn {index, events}, {none, outlet} ->
@@ -132,6 +136,11 @@ defmodule Penstock.Stage.Outlet.Partition do
 
   defp count([], none), do: {[], none}
 
+  defp count([[] | lists], none) do
+    {counts, none} = count(lists, none)
+    {[0 | counts], none}
+  end
+
   defp count([events | lists], none) do
     n = length(events)
     {counts, none} = count(lists, none - n)
@@ -144,7 +153,8 @@ defmodule Penstock.Stage.Outlet.Partition do
     do: hand_all(lists, counts, deals, index + 1, outlet)
 
   defp hand_all([events | lists], [n | counts], [dealt | deals], index, outlet) do
-    outlet = hand(dealt, :lists.reverse(events), n, index, outlet)
+    events = if n == 1, do: events, else: :lists.reverse(events)
+    outlet = hand(dealt, events, n, index, outlet)
     hand_all(lists, counts, deals, index + 1, outlet)
   end
 
@@ -168,22 +178,31 @@ defmodule Penstock.Stage.Outlet.Partition do
 
   # Events by partition, newest first: in a tuple when partitions are few, in a map otherwise.
   defp sort(events, %Partition{hash: nil, count: count}, lists), do: by_phash(events, count, lists)
-  defp sort(events, route, lists), do: by_hash(events, route, lists)
+
+  defp sort(events, %Partition{hash: hash, indexes: indexes} = route, lists),
+    do: by_hash(events, hash, indexes, route, lists)
 
   defp by_phash([], _count, lists), do: lists
 
   defp by_phash([event | events], count, lists),
     do: by_phash(events, count, add(lists, :erlang.phash2(event, count), event))
 
-  defp by_hash([], _route, lists), do: lists
+  defp by_hash([], _hash, _indexes, _route, lists), do: lists
 
-  defp by_hash([event | events], route, lists) do
-    case locate(event, route) do
-      {event, index} -> by_hash(events, route, add(lists, index, event))
-      :none -> by_hash(events, route, lists)
+  defp by_hash([event | events], hash, indexes, route, lists) do
+    case hash.(event) do
+      {event, name} when is_map_key(indexes, name) ->
+        by_hash(events, hash, indexes, route, add(lists, :erlang.map_get(name, indexes), event))
+
+      :none ->
+        by_hash(events, hash, indexes, route, lists)
+
+      other ->
+        wrong(other, event, route)
     end
   end
 
+  @compile {:inline, add: 3}
   defp add(lists, index, event) when is_tuple(lists),
     do: :erlang.setelement(index + 1, lists, [event | :erlang.element(index + 1, lists)])
 

@@ -28,11 +28,16 @@ fn stage_route<'a>(env: Env<'a>, outlet: Ref, partition: usize, n: u64) -> NifRe
 }
 
 fn route<'a>(env: Env<'a>, partitions: &mut PartitionDispatcher<u64>, partition: usize, n: u64) -> Term<'a> {
-    let deals = partitions.route(partition, n);
-    match deals.as_slice() {
-        [(id, all)] if *all == n => id.encode(env),
-        deals => deals.encode(env),
-    }
+    let mut only = None;
+    let mut more = Vec::new();
+    partitions.route(partition, n, |id, part| {
+        if part == n {
+            only = Some(id);
+        } else {
+            more.push((id, part));
+        }
+    });
+    only.map_or_else(|| more.encode(env), |id| id.encode(env))
 }
 
 /// What a partition's queue has for its subscribers: pairs of a subscriber and a number of events, and `mark`
