@@ -159,8 +159,6 @@ defmodule Penstock.LinearSubscription do
     end
   end
 
-  def handle_info({:EXIT, _from, reason}, state), do: {:stop, reason, state}
-
   def handle_info(message, state) do
     Logger.error(
       "Penstock.LinearSubscription #{inspect(self())} received an unexpected message: #{inspect(message)}"
@@ -281,6 +279,11 @@ defmodule Penstock.LinearSubscription do
   end
 
   defp reached({:state, _}, state), do: {:cont, state}
+
+  defp reached({:exceeded, max}, state) do
+    Logger.warning("#{who(state)} expects a maximum demand of #{max}, and was asked for more at once")
+    {:cont, state}
+  end
 
   defp reached({:stopped, error}, state) do
     {:halt, {:stop, Error.from_native(error), state}}

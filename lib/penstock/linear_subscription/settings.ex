@@ -2,7 +2,7 @@ defmodule Penstock.LinearSubscription.Settings do
   @moduledoc false
   # The options of a linear subscription: what each takes, and what start-up makes of them.
 
-  alias Penstock.{Event, Options}
+  alias Penstock.{Dispatcher, Event, Options}
 
   @read_opts [
     max_count: [
@@ -107,7 +107,9 @@ defmodule Penstock.LinearSubscription.Settings do
     read = settings.read_opts
     limits = {settings.buffer_size, settings.buffer_bytes, read.max_count}
     bodies = {settings.json == :decode, settings.copy_bodies?}
-    {limits, bodies, read.resolve_links?, settings.demand, producer, make_ref()}
+
+    {limits, bodies, read.resolve_links?, dispatcher(settings.dispatcher), settings.demand,
+     {producer, make_ref()}}
   end
 
   @doc "Calls the restoring function; raises when what it returns is no position."
@@ -144,6 +146,10 @@ defmodule Penstock.LinearSubscription.Settings do
 
   def restore?(function), do: is_function(function, 0)
 
-  def dispatcher?({module, options}), do: dispatcher?(module) and Keyword.keyword?(options)
-  def dispatcher?(module), do: module in [Penstock.DemandDispatcher, GenStage.DemandDispatcher]
+  def dispatcher?(dispatcher), do: match?({:ok, {:demand, _, _}}, Dispatcher.configure(dispatcher))
+
+  defp dispatcher(dispatcher) do
+    {:ok, {:demand, max_demand, shuffle?}} = Dispatcher.configure(dispatcher)
+    {max_demand, if(shuffle?, do: :rand.uniform(4_294_967_296))}
+  end
 end

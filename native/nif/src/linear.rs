@@ -14,6 +14,7 @@ use bytes::Bytes;
 use client::{Limits, Subscription as Wanted};
 use reader_core::{Backoff, Start, State};
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
+use stage_core::{DemandDispatcher, DemandOptions};
 use tokio::task::AbortHandle;
 
 use crate::connection::StoreConnection;
@@ -74,7 +75,9 @@ impl Drop for Linear {
     }
 }
 
-type Settings<'a> = ((usize, usize, usize), (bool, bool), bool, Atom, Term<'a>, Term<'a>);
+type Settings<'a> = (Limited, (bool, bool), bool, (Option<u64>, Option<u64>), Atom, (Term<'a>, Term<'a>));
+/// Events, bytes, and the events of one message.
+type Limited = (usize, usize, usize);
 
 #[rustler::nif]
 fn linear_open<'a>(
@@ -84,7 +87,8 @@ fn linear_open<'a>(
     position: Term<'a>,
     settings: Settings<'a>,
 ) -> NifResult<Term<'a>> {
-    let ((events, bytes, slice), (decode, copy), resolve_links, demand, producer, subscription) = settings;
+    let ((events, bytes, slice), (decode, copy), resolve_links, dispatcher, demand, origin) = settings;
+    let (max_demand, shuffle_first_deal) = dispatcher;
     let runtime = match runtime::handle() {
         Ok(runtime) => runtime,
         Err(kind) => return Ok((atoms::error(), error::no_runtime(env, kind)).encode(env)),
@@ -94,8 +98,9 @@ fn linear_open<'a>(
         Limits { events, bytes },
         slice,
         Bodies { decode, copy },
+        DemandDispatcher::new(DemandOptions { max_demand, shuffle_first_deal }),
         demand == atoms::forward(),
-        Book::new(producer, subscription),
+        Book::new(origin),
     ));
     let from = start(position)?;
     shared.begin(from);
@@ -150,21 +155,21 @@ fn linear_cancel(linear: ResourceArc<Linear>, key: u64) -> NifResult<Atom> {
 /// Adds demand and serves it at once from what is ready.
 #[rustler::nif]
 fn linear_ask<'a>(env: Env<'a>, linear: ResourceArc<Linear>, key: u64, count: u64) -> NifResult<Term<'a>> {
-    linear.shared.lock()?.ask(key, count);
-    serve(env, &linear.shared, Budget::ordinary())
+    let exceeded = linear.shared.lock()?.ask(key, count);
+    serve(env, &linear.shared, Budget::ordinary(), exceeded)
 }
 
 /// What the producer does when it is woken.
 #[rustler::nif]
 fn linear_serve(env: Env<'_>, linear: ResourceArc<Linear>) -> NifResult<Term<'_>> {
     linear.shared.lock()?.awake();
-    serve(env, &linear.shared, Budget::ordinary())
+    serve(env, &linear.shared, Budget::ordinary(), None)
 }
 
 /// For an event that takes longer to decode than an ordinary call may last.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn linear_serve_dirty(env: Env<'_>, linear: ResourceArc<Linear>) -> NifResult<Term<'_>> {
-    serve(env, &linear.shared, Budget::dirty())
+    serve(env, &linear.shared, Budget::dirty(), None)
 }
 
 #[rustler::nif]
@@ -175,7 +180,7 @@ fn linear_demand(linear: ResourceArc<Linear>) -> NifResult<Atom> {
 #[rustler::nif]
 fn linear_set_demand<'a>(env: Env<'a>, linear: ResourceArc<Linear>, mode: Atom) -> NifResult<Term<'a>> {
     linear.shared.lock()?.forward = mode == atoms::forward();
-    serve(env, &linear.shared, Budget::ordinary())
+    serve(env, &linear.shared, Budget::ordinary(), None)
 }
 
 #[rustler::nif]

@@ -1,6 +1,7 @@
 defmodule Penstock.LinearSubscription.DemandTest do
   use ExUnit.Case, async: true
 
+  import ExUnit.CaptureLog
   import Penstock.Store
 
   alias Penstock.{LinearSubscription, Stage, StageWire}
@@ -129,6 +130,19 @@ defmodule Penstock.LinearSubscription.DemandTest do
     tag = StageWire.subscribe(producer)
     StageWire.subscribe(producer, tag)
     assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, :duplicated_subscription}}
+  end
+
+  test "an ask beyond the dispatcher's max_demand is honoured, and logged", %{store: store} do
+    fill(store, "s", 20)
+    producer = subscribe(store, "s", dispatcher: {Penstock.DemandDispatcher, max_demand: 5})
+
+    log =
+      capture_log(fn ->
+        tag = consume(producer, 20)
+        assert producer |> take(tag, 20) |> revisions() == Enum.to_list(0..19)
+      end)
+
+    assert log =~ "expects a maximum demand of 5"
   end
 
   test "a tag may be any term", %{store: store} do

@@ -20,6 +20,8 @@ defmodule Penstock.LinearSubscription.OptionsTest do
         {:buffer_bytes, -1, "an integer from 1 on"},
         {:buffer_keep, :all, ":first, :last"},
         {:dispatcher, GenStage.BroadcastDispatcher, "Penstock.DemandDispatcher or GenStage.DemandDispatcher"},
+        {:dispatcher, {Penstock.DemandDispatcher, max: 1},
+         "Penstock.DemandDispatcher or GenStage.DemandDispatcher"},
         {:demand, :now, ":forward, :accumulate"},
         {:copy_bodies?, 1, "true or false"},
         {:timeout, -1, "milliseconds or :infinity"},

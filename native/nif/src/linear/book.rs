@@ -43,7 +43,7 @@ pub struct Book {
 }
 
 impl Book {
-    pub fn new(producer: Term<'_>, subscription: Term<'_>) -> Self {
+    pub fn new((producer, subscription): (Term<'_>, Term<'_>)) -> Self {
         let env = OwnedEnv::new();
         let (producer, subscription) = (env.save(producer), env.save(subscription));
         Self { env, producer, subscription, consumers: BTreeMap::new() }

@@ -18,7 +18,7 @@ use crate::sys::{MessageEnv, Terms};
 use crate::timeslice;
 
 mod atoms {
-    rustler::atoms! { ok, more, large, state, stopped, gen_consumer = "$gen_consumer" }
+    rustler::atoms! { ok, more, large, state, stopped, exceeded, gen_consumer = "$gen_consumer" }
 }
 
 /// What a call may cost, in nanoseconds by estimate: knowing before beats putting back.
@@ -71,7 +71,7 @@ struct Slice {
 struct Outcome<'a> {
     /// Messages that only the BEAM itself can send, as `{pid, message}`.
     remote: Vec<Term<'a>>,
-    /// What was reached in the stream, as `{kind, what}`.
+    /// What there is to say, as `{kind, what}`: most often what was reached in the stream.
     marks: Vec<Term<'a>>,
     slices: usize,
 }
@@ -79,9 +79,15 @@ struct Outcome<'a> {
 /// Gives out what is ready and wanted, up to the budget.
 ///
 /// Answers what to do next: an atom, or `{next, remote, marks}` when there is something for the BEAM to do.
-pub fn serve<'a>(env: Env<'a>, shared: &Shared, mut budget: Budget) -> NifResult<Term<'a>> {
+pub fn serve<'a>(
+    env: Env<'a>,
+    shared: &Shared,
+    mut budget: Budget,
+    exceeded: Option<u64>,
+) -> NifResult<Term<'a>> {
     let began = Instant::now();
     let mut outcome = Outcome::default();
+    outcome.marks.extend(exceeded.map(|max| (atoms::exceeded(), max).encode(env)));
     let book = shared.book()?;
     let next = loop {
         let slice = {

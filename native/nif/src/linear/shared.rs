@@ -54,9 +54,10 @@ pub struct Inner {
 }
 
 impl Inner {
-    pub fn ask(&mut self, key: u64, count: u64) {
+    /// Adds demand; the largest ask that was expected comes back when this one was larger.
+    pub fn ask(&mut self, key: u64, count: u64) -> Option<u64> {
         // An ask that a cancellation has overtaken is of no consequence.
-        self.dispatcher.credit(&key, count).ok();
+        self.dispatcher.credit(&key, count).unwrap_or_default()
     }
 
     /// How many events may go out now.
@@ -95,12 +96,13 @@ impl Shared {
         limits: Limits,
         slice: usize,
         bodies: Bodies,
+        dispatcher: DemandDispatcher<u64>,
         forward: bool,
         book: Book,
     ) -> Self {
         let inner = Inner {
             ready: ReadyQueue::new(limits),
-            dispatcher: DemandDispatcher::default(),
+            dispatcher,
             forward,
             state: State::Connecting,
             revision: None,
