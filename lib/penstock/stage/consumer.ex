@@ -234,13 +234,17 @@ defmodule Penstock.Stage.Consumer do
       {{:value, waiting}, backlog} = :queue.out(backlog)
 
       case work_off(waiting, %{stage | backlog: backlog}) do
-        {:stop, _reason, _stage} = stop -> stop
-        step -> pump(elem(step, 1))
+        {:noreply, stage} -> pump(stage)
+        {:noreply, stage, :hibernate} -> stage |> pump() |> hibernate()
+        stop -> stop
       end
     else
       _ -> {:noreply, stage}
     end
   end
+
+  defp hibernate({:noreply, stage}), do: {:noreply, stage, :hibernate}
+  defp hibernate(step), do: step
 
   defp work_off({:info, message}, stage), do: {:noreply, Producer.info(message, stage)}
   defp work_off({:cancel, cancel, kind_reason, from}, stage), do: lose(cancel, kind_reason, from, stage)
