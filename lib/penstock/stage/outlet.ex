@@ -162,9 +162,18 @@ defmodule Penstock.Stage.Outlet do
     store(outlet, left, length(left), 0)
   end
 
-  def emit(%Outlet{core: core} = outlet, events) do
+  def emit(%Outlet{route: %Partition{}} = outlet, events) do
     size = length(events)
 
+    case Partition.emit(outlet, events, size) do
+      :later -> emit(outlet, events, size)
+      outlet -> {0, outlet}
+    end
+  end
+
+  def emit(outlet, events), do: emit(outlet, events, length(events))
+
+  defp emit(%Outlet{core: core} = outlet, events, size) do
     case Native.stage_emit(core, size) do
       id when is_integer(id) and outlet.sieves == %{} ->
         Subscribers.deliver(outlet.subscribers, id, events)

@@ -22,6 +22,18 @@ defmodule Penstock.Stage.Shelf do
 
   # The oldest `n` events; fewer when there are fewer.
   @spec take(t, non_neg_integer) :: {[term], t}
+  def take({[], [], size, loose}, n) when n >= size, do: {:lists.reverse(loose), new()}
+
+  def take({[], [], size, loose}, n) do
+    {now, later} = loose |> :lists.reverse() |> split(n)
+    {now, {[{size - n, later}], [], 0, []}}
+  end
+
+  def take({[{size, events} | front], rear, loose_size, loose}, n) when n < size do
+    {now, later} = split(events, n)
+    {now, {[{size - n, later} | front], rear, loose_size, loose}}
+  end
+
   def take(shelf, n) do
     {batches, shelf} = take(shelf, n, [])
     {join(batches), shelf}
@@ -39,6 +51,9 @@ defmodule Penstock.Stage.Shelf do
     {now, later} = :lists.split(n, events)
     {[now | taken], {[{size - n, later} | front], rear, loose_size, loose}}
   end
+
+  defp split([event | events], 1), do: {[event], events}
+  defp split(events, n), do: :lists.split(n, events)
 
   defp tidy({front, rear, size, loose}), do: {front, [{size, :lists.reverse(loose)} | rear], 0, []}
 

@@ -20,7 +20,7 @@ use term_batch::{CHUNK, EnvBatch, TermBatch};
 mod atoms {
     rustler::atoms! {
         nil, infinity, first, last, mark, heap, native, buffered, exceeded, queued, broadcast, partition,
-        everyone, split,
+        everyone, split, later,
     }
 }
 

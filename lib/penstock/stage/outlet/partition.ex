@@ -41,6 +41,9 @@ defmodule Penstock.Stage.Outlet.Partition do
   # Up to this many partitions a tuple of lists is the fastest way to sort events.
   @few 16
 
+  # Up to this many new events are told apart before the core is asked whether there is demand for them.
+  @quick 64
+
   @spec new([term, ...], hash, pos_integer | :infinity) :: t
   def new(names, hash, limit) do
     indexes = names |> Enum.with_index() |> Map.new()
@@ -98,31 +101,50 @@ defmodule Penstock.Stage.Outlet.Partition do
   def close(%Outlet{route: route} = outlet, id, _from),
     do: %{outlet | route: %{route | members: Map.delete(route.members, id)}}
 
+  # Sends new events, if there is demand for all and they are so few that it doesn't matter to have found out
+  # their partitions in vain.
+  @spec emit(Outlet.t(), [term, ...], pos_integer) :: Outlet.t() | :later
+  def emit(outlet, events, size) when size <= @quick, do: split(outlet, events, size, size)
+  def emit(_outlet, _events, _size), do: :later
+
   # Sends each event to a consumer of its partition, or queues it there.
   @spec deal(Outlet.t(), [term, ...], pos_integer) :: Outlet.t()
-  def deal(%Outlet{core: core, route: route} = outlet, [event], 1) do
-    case locate(event, route) do
-      {event, index} -> core |> Native.stage_route(index, 1) |> hand([event], 1, index, outlet)
-      :none -> unrouted(1, core, outlet)
+  def deal(outlet, events, size), do: split(outlet, events, size, 0)
+
+  defp split(%Outlet{core: core, route: route} = outlet, [event], 1, new) do
+    with {event, index} <- locate(event, route),
+         dealt when dealt != :later <- Native.stage_route(core, new, index, 1) do
+      hand(dealt, [event], 1, index, outlet)
+    else
+      :later -> :later
+      :none -> if new > 0, do: :later, else: unrouted(1, core, outlet)
     end
   end
 
-  def deal(%Outlet{core: core, route: %Partition{empty: empty} = route} = outlet, events, size)
-      when is_tuple(empty) do
+  defp split(%Outlet{core: core, route: %Partition{empty: empty} = route} = outlet, events, size, new)
+       when is_tuple(empty) do
     lists = events |> sort(route, empty) |> :erlang.tuple_to_list()
     {counts, none} = count(lists, size)
-    deals = Native.stage_split(core, counts, none)
-    outlet = hand_all(lists, counts, deals, 0, outlet)
-    if none > 0, do: Outlet.flow_soon(outlet), else: outlet
+
+    case Native.stage_split(core, new, counts, none) do
+      :later ->
+        :later
+
+      deals ->
+        outlet = hand_all(lists, counts, deals, 0, outlet)
+        if none > 0, do: Outlet.flow_soon(outlet), else: outlet
+    end
   end
 
-  def deal(%Outlet{core: core, route: route} = outlet, events, size) do
+  defp split(_outlet, _events, _size, new) when new > 0, do: :later
+
+  defp split(%Outlet{core: core, route: route} = outlet, events, size, 0) do
     lists = events |> sort(route, route.empty) |> Map.to_list()
 
     {none, outlet} =
       Enum.reduce(lists, {size, outlet}, fn {index, events}, {none, outlet} ->
         n = length(events)
-        dealt = Native.stage_route(core, index, n)
+        dealt = Native.stage_route(core, 0, index, n)
         {none - n, hand(dealt, :lists.reverse(events), n, index, outlet)}
       end)
 
@@ -130,7 +152,7 @@ defmodule Penstock.Stage.Outlet.Partition do
   end
 
   defp unrouted(none, core, outlet) do
-    [] = Native.stage_split(core, [], none)
+    [] = Native.stage_split(core, 0, [], none)
     Outlet.flow_soon(outlet)
   end
 

@@ -3,14 +3,20 @@
 use rustler::{Encoder, Env, ListIterator, NifResult, Term};
 use stage_core::{PartitionDispatcher, Queued};
 
-use super::{Ref, atoms};
+use super::{Ref, State, atoms};
 
 /// Deals `counts`, a number of events for each partition, and queues what that leaves over; for each, who gets
 /// how many: a subscriber when it gets them all, otherwise a list of pairs. `none` of the events that were to be
 /// split have no partition.
+///
+/// The events have been dealt for a split before, or `new` of them come straight from the source. Then `later` is
+/// the answer, and nothing has changed, when not all of them can be split at once.
 #[rustler::nif]
-fn stage_split<'a>(env: Env<'a>, outlet: Ref, counts: Term<'a>, none: u64) -> NifResult<Term<'a>> {
+fn stage_split<'a>(env: Env<'a>, outlet: Ref, new: u64, counts: Term<'a>, none: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
+        if !state.take_in(new) {
+            return Ok(atoms::later().encode(env));
+        }
         let partitions = state.outlet.dispatcher_mut().partitions()?;
         partitions.unrouted(none);
         let mut dealt = Vec::with_capacity(16);
@@ -21,10 +27,29 @@ fn stage_split<'a>(env: Env<'a>, outlet: Ref, counts: Term<'a>, none: u64) -> Ni
     })
 }
 
-/// As `stage_split`, for the events of one partition.
+/// As `stage_split`, for `n` events of one partition.
 #[rustler::nif]
-fn stage_route<'a>(env: Env<'a>, outlet: Ref, partition: usize, n: u64) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| Ok(route(env, state.outlet.dispatcher_mut().partitions()?, partition, n)))
+fn stage_route<'a>(env: Env<'a>, outlet: Ref, new: u64, partition: usize, n: u64) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| {
+        if !state.take_in(new) {
+            return Ok(atoms::later().encode(env));
+        }
+        Ok(route(env, state.outlet.dispatcher_mut().partitions()?, partition, n))
+    })
+}
+
+impl State {
+    /// Deals `new` events from the source for a split, if all of them can be.
+    fn take_in(&mut self, new: u64) -> bool {
+        if new > 0 {
+            if !self.outlet.buffer().is_empty() || self.outlet.dispatcher().demand() < new {
+                return false;
+            }
+            // There is demand for all of them, so this is one deal.
+            let _dealt = self.outlet.emit(new).next();
+        }
+        true
+    }
 }
 
 fn route<'a>(env: Env<'a>, partitions: &mut PartitionDispatcher<u64>, partition: usize, n: u64) -> Term<'a> {
