@@ -32,6 +32,16 @@ defmodule Penstock.BroadcastDispatcher do
     * `:selector` - a function of the event; the consumer gets those events for which it returns neither `false`
       nor `nil`. What it does not get takes nothing from its demand.
     * `:filter` - the same and more, with every dispatcher: see `Penstock.Dispatcher`.
+    * `:lag` - what becomes of the others when this consumer waits for fewer events than they do:
+        * `:block`, the default - they wait for it;
+        * `{:drop_oldest, n}` - they go on; the last `n` events that it has missed are kept for it, older ones are
+          dropped without a word;
+        * `:cancel` - they go on, and its subscription is cancelled with the reason `:lagging`.
+
+      Where no consumer blocks, the one that waits for most sets the pace. A dashboard that must not slow down who
+      writes the books:
+
+          Penstock.Stage.sync_subscribe(dashboard, to: announcer, lag: {:drop_oldest, 100}, cancel: :transient)
 
   A selector runs in the producer. When it fails, that subscription is cancelled with the reason
   `{:filter_failed, exception}`, without the events at hand; the producer and the other consumers go on.

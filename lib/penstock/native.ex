@@ -16,10 +16,11 @@ defmodule Penstock.Native do
   def server_stop(_resource), do: :erlang.nif_error(:not_loaded)
 
   def stage_new(_buffer_size, _keep, _dispatcher), do: :erlang.nif_error(:not_loaded)
-  def stage_subscribe(_outlet, _id, _partition), do: :erlang.nif_error(:not_loaded)
+  def stage_subscribe(_outlet, _id, _how), do: :erlang.nif_error(:not_loaded)
   def stage_cancel(_outlet, _id), do: :erlang.nif_error(:not_loaded)
   def stage_ask(_outlet, _id, _n), do: :erlang.nif_error(:not_loaded)
   def stage_credit(_outlet, _id, _n), do: :erlang.nif_error(:not_loaded)
+  def stage_share(_outlet, _id, _dealt, _n), do: :erlang.nif_error(:not_loaded)
   def stage_claim(_outlet), do: :erlang.nif_error(:not_loaded)
   def stage_demand(_outlet), do: :erlang.nif_error(:not_loaded)
   def stage_demand_of(_outlet, _id), do: :erlang.nif_error(:not_loaded)

@@ -228,6 +228,71 @@ defmodule Penstock.BroadcastDispatcherTest do
     assert_receive {:handle_info, ^producer, :behind}
   end
 
+  describe "a consumer that need not be waited for" do
+    test "gets what it waits for, then the last events that it has missed, in order" do
+      producer = producer()
+      [fast, slow] = [member(producer), member(producer, lag: {:drop_oldest, 3})]
+      want(producer, fast, 100)
+      want(producer, slow, 2)
+      assert_receive {:handle_demand, ^producer, 100}
+      for events <- [1..3, 4..4, 5..8], do: emit(producer, events)
+      assert producer |> got(fast) |> Enum.concat() == Enum.to_list(1..8)
+      assert got(producer, slow) == [[1, 2]]
+      want(producer, slow, 2)
+      assert got(producer, slow) == [[6, 7]]
+      want(producer, slow, 2)
+      emit(producer, [9, 10])
+      assert producer |> got(slow) |> Enum.concat() == [8, 9]
+      refute_received {:handle_demand, _, _}
+    end
+
+    test "is cancelled when it lags, if it has said so" do
+      producer = producer()
+      fast = member(producer)
+      {_, tag} = slow = member(producer, lag: :cancel)
+      want(producer, fast, 5)
+      want(producer, slow, 2)
+      emit(producer, [1, 2])
+      assert got(producer, slow) == [[1, 2]]
+      emit(producer, [3])
+      assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, :lagging}}
+      assert_receive {:handle_cancel, ^producer, {:cancel, :lagging}, _}
+      assert got(producer, fast) == [[1, 2], [3]]
+    end
+
+    test "sets the pace when all are like it, whatever its filter leaves out" do
+      producer = counter([])
+      even = member(producer, lag: {:drop_oldest, 1}, filter: &(rem(&1, 2) == 0))
+      want(producer, even, 4)
+      for n <- [4, 2, 1, 1], do: assert_receive({:handle_demand, ^producer, ^n})
+      assert producer |> got(even) |> Enum.concat() == [2, 4, 6, 8]
+    end
+
+    test "leaves nothing behind for who comes next" do
+      producer = producer()
+      {pid, _} = member(producer, lag: {:drop_oldest, 10})
+      fast = member(producer)
+      want(producer, fast, 5)
+      emit(producer, [1, 2])
+      send(pid, {:cancel, :bye})
+      assert_receive {:handle_cancel, ^producer, {:cancel, :bye}, _}
+      next = member(producer, lag: {:drop_oldest, 10})
+      want(producer, next, 5)
+      assert got(producer, next) == []
+      emit(producer, [3])
+      assert got(producer, next) == [[3]]
+    end
+
+    test "is refused when it says otherwise" do
+      producer = producer()
+      tag = subscribe(producer, make_ref(), nil, lag: {:drop_oldest, 0})
+      assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, {:bad_opts, message}}}
+
+      assert message ==
+               "expected :lag to be one of :block, :cancel and {:drop_oldest, positive integer}, got: {:drop_oldest, 0}"
+    end
+  end
+
   test "GenStage's name means this dispatcher, and it takes no options" do
     for name <- [GenStage.BroadcastDispatcher, Stage.BroadcastDispatcher] do
       stage = start(:producer, dispatcher: name)

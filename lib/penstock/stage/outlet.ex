@@ -122,6 +122,9 @@ defmodule Penstock.Stage.Outlet do
   defp asked({:queued, partition, served, asked}, outlet, id, n),
     do: asked(asked, Partition.unqueue(served, partition, outlet), id, n)
 
+  defp asked({:lagged, n, asked}, outlet, id, asks),
+    do: asked(asked, Broadcast.catch_up(outlet, id, n), id, asks)
+
   defp asked({:exceeded, max, asked}, outlet, id, n) do
     {pid, _tag} = Map.fetch!(outlet.subscribers.by_id, id)
 
@@ -199,7 +202,7 @@ defmodule Penstock.Stage.Outlet do
     deal(deals, later, size - n, hand(outlet, to, now, n))
   end
 
-  defp hand(outlet, :everyone, events, _size), do: Broadcast.deal(outlet, events)
+  defp hand(outlet, :everyone, events, size), do: Broadcast.deal(outlet, events, size)
   defp hand(outlet, :split, events, size), do: Partition.deal(outlet, events, size)
   defp hand(outlet, id, events, _size), do: deliver(outlet, id, events)
 

@@ -11,7 +11,7 @@ mod term_batch;
 use std::sync::{Mutex, MutexGuard};
 
 use rustler::{Encoder, Env, Error, NifResult, Resource, ResourceArc, Term};
-use stage_core::{Buffer, Delivery, Keep, Outlet, Part, Stored};
+use stage_core::{Buffer, Delivery, Keep, Outlet, Part, Share, Stored};
 
 use meter::Meter;
 use route::Route;
@@ -20,7 +20,7 @@ use term_batch::{CHUNK, EnvBatch, TermBatch};
 mod atoms {
     rustler::atoms! {
         nil, infinity, first, last, mark, heap, native, buffered, exceeded, queued, broadcast, partition,
-        everyone, split, later,
+        everyone, split, later, all, cancel, lagged,
     }
 }
 
@@ -83,11 +83,11 @@ fn stage_new(limit: Term<'_>, keep: rustler::Atom, dispatcher: Term<'_>) -> NifR
     Ok(ResourceArc::new(StageOutlet(Mutex::new(Some(state)))))
 }
 
-/// `partition` counts only where there are any.
+/// `how` is the partition, or how it may lag behind a broadcast.
 #[rustler::nif]
-fn stage_subscribe(env: Env<'_>, outlet: Ref, id: u64, partition: usize) -> NifResult<rustler::Atom> {
+fn stage_subscribe<'a>(env: Env<'a>, outlet: Ref, id: u64, how: Term<'a>) -> NifResult<rustler::Atom> {
     outlet.with(env, |state| {
-        state.outlet.dispatcher_mut().subscribe(id, partition)?;
+        state.outlet.dispatcher_mut().subscribe(id, how)?;
         Ok(rustler::types::atom::ok())
     })
 }
@@ -99,7 +99,8 @@ fn stage_cancel(env: Env<'_>, outlet: Ref, id: u64) -> NifResult<bool> {
 }
 
 /// What the source is to be asked for; `buffered` when the buffer is to be emptied first. `{queued, partition,
-/// served, asked}` when a partition's queue serves it before.
+/// served, asked}` when a partition's queue serves it before, `{lagged, n, asked}` when it gets events that it
+/// lagged behind.
 #[rustler::nif]
 fn stage_ask<'a>(env: Env<'a>, outlet: Ref, id: u64, n: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
@@ -112,6 +113,9 @@ fn stage_ask<'a>(env: Env<'a>, outlet: Ref, id: u64, n: u64) -> NifResult<Term<'
         if let Some(partition) = credited.queue {
             let served = partition::serve(env, state.outlet.dispatcher_mut().partitions()?, partition);
             return Ok((atoms::queued(), partition, served, asked).encode(env));
+        }
+        if credited.lagged > 0 {
+            return Ok((atoms::lagged(), credited.lagged, asked).encode(env));
         }
         Ok(match credited.exceeded {
             None => asked,
@@ -127,6 +131,19 @@ fn stage_credit<'a>(env: Env<'a>, outlet: Ref, id: u64, n: u64) -> NifResult<Ter
     outlet.with(env, |state| {
         let credited = state.outlet.dispatcher_mut().credit(id, n)?;
         Ok(credited.queue.map_or_else(|| atoms::nil().encode(env), |partition| partition.encode(env)))
+    })
+}
+
+/// What is of a broadcast of `dealt` events a subscriber's that holds nobody up and wants `n` of them: `all`,
+/// `cancel`, or how many go out at once and how many then go from its queue for good.
+#[rustler::nif]
+fn stage_share<'a>(env: Env<'a>, outlet: Ref, id: u64, dealt: u64, n: u64) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| {
+        Ok(match state.outlet.dispatcher_mut().share(id, dealt, n)? {
+            Share::All => atoms::all().encode(env),
+            Share::Cancel => atoms::cancel().encode(env),
+            Share::Part { now, dropped } => (now, dropped).encode(env),
+        })
     })
 }
 

@@ -17,7 +17,7 @@ mod outlet;
 mod partition;
 
 pub use batch::Batch;
-pub use broadcast::{BroadcastDispatcher, Everyone};
+pub use broadcast::{BroadcastDispatcher, Everyone, Lag, Share};
 pub use buffer::{Buffer, Keep, Part, Stored};
 pub use demand::{AlreadySubscribed, Asked, DemandDispatcher, DemandOptions, UnknownSubscriber};
 pub use dispatcher::{Deals, Dispatcher};

@@ -1,5 +1,7 @@
 use rustler::{Encoder, Env, Error, NifResult, Term};
-use stage_core::{BroadcastDispatcher, DemandDispatcher, DemandOptions, Dispatcher, PartitionDispatcher};
+use stage_core::{
+    BroadcastDispatcher, DemandDispatcher, DemandOptions, Dispatcher, Lag, PartitionDispatcher, Share,
+};
 
 use super::atoms;
 
@@ -28,11 +30,20 @@ impl Encoder for To {
 }
 
 /// What an ask has come to: the expected largest ask when this one was larger, and the number of the
-/// partition whose queue is to be served.
+/// partition whose queue is to be served, or how many events the subscriber gets that it lagged behind.
 #[derive(Default)]
 pub struct Credited {
     pub exceeded: Option<u64>,
     pub queue: Option<usize>,
+    pub lagged: u64,
+}
+
+/// From `:block`, `:cancel` or `{:drop_oldest, n}`.
+fn lag(term: Term<'_>) -> NifResult<Lag> {
+    if let Ok((_, limit)) = term.decode::<(rustler::Atom, u64)>() {
+        return Ok(Lag::DropOldest(limit));
+    }
+    Ok(if atoms::cancel() == term { Lag::Cancel } else { Lag::Block })
 }
 
 impl Route {
@@ -54,12 +65,12 @@ impl Route {
         Ok(Self::Demand(DemandDispatcher::new(options)))
     }
 
-    /// Adds a subscriber, of a partition if there are any.
-    pub fn subscribe(&mut self, id: u64, partition: usize) -> NifResult<()> {
+    /// Adds a subscriber: of a partition if there are any, and to a broadcast with how it may lag.
+    pub fn subscribe(&mut self, id: u64, how: Term<'_>) -> NifResult<()> {
         let subscribed = match self {
             Self::Demand(dispatcher) => dispatcher.subscribe(id).map(|()| true),
-            Self::Broadcast(dispatcher) => dispatcher.subscribe(id).map(|()| true),
-            Self::Partition(dispatcher) => dispatcher.subscribe(id, partition),
+            Self::Broadcast(dispatcher) => dispatcher.subscribe(id, lag(how)?).map(|()| true),
+            Self::Partition(dispatcher) => dispatcher.subscribe(id, how.decode()?),
         };
         if subscribed == Ok(true) { Ok(()) } else { Err(Error::BadArg) }
     }
@@ -81,7 +92,9 @@ impl Route {
             Self::Demand(dispatcher) => {
                 dispatcher.credit(&id, n).map(|exceeded| Credited { exceeded, ..none })
             }
-            Self::Broadcast(dispatcher) => dispatcher.credit(&id, n).map(|()| none),
+            Self::Broadcast(dispatcher) => {
+                dispatcher.credit(&id, n).map(|lagged| Credited { lagged, ..none })
+            }
             Self::Partition(dispatcher) => dispatcher.credit(&id, n).map(|queue| Credited { queue, ..none }),
         }
         .map_err(|_| Error::BadArg)
@@ -104,6 +117,14 @@ impl Route {
             Self::Partition(dispatcher) => dispatcher.demand_of(&id),
         }
         .unwrap_or(0)
+    }
+
+    /// What is a subscriber's of a broadcast.
+    pub fn share(&mut self, id: u64, dealt: u64, n: u64) -> NifResult<Share> {
+        match self {
+            Self::Broadcast(dispatcher) => dispatcher.share(&id, dealt, n).map_err(|_| Error::BadArg),
+            _ => Err(Error::BadArg),
+        }
     }
 
     /// The dispatcher of partitions.
