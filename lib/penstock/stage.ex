@@ -67,6 +67,8 @@ defmodule Penstock.Stage do
   `{:shutdown, _}`; a `:temporary` one never does.
   """
 
+  alias Penstock.Stage.Options
+
   @type stage :: pid | atom | {:global, term} | {:via, module, term} | {name :: atom, node}
   @typedoc "Names a subscription, for its consumer; a reference unless the consumer chose otherwise."
   @type subscription_tag :: term
@@ -186,15 +188,19 @@ defmodule Penstock.Stage do
     end
   end
 
-  @doc "Starts a stage linked to the caller; `options` are those of `GenServer.start_link/3`."
+  @doc """
+  Starts a stage linked to the caller; `options` are those of `GenServer.start_link/3`.
+
+  A stage begins with a heap of about 140 KB, for events come in batches. `spawn_opt: [min_heap_size: words]` sets another.
+  """
   @spec start_link(module, term, GenServer.options()) :: GenServer.on_start()
   def start_link(module, argument, options \\ []) when is_atom(module) and is_list(options),
-    do: GenServer.start_link(Penstock.Stage.Server, {module, argument}, options)
+    do: GenServer.start_link(Penstock.Stage.Server, {module, argument}, Options.start(options))
 
   @doc "Starts a stage without a link."
   @spec start(module, term, GenServer.options()) :: GenServer.on_start()
   def start(module, argument, options \\ []) when is_atom(module) and is_list(options),
-    do: GenServer.start(Penstock.Stage.Server, {module, argument}, options)
+    do: GenServer.start(Penstock.Stage.Server, {module, argument}, Options.start(options))
 
   @doc "Stops a stage and waits until it has ended."
   @spec stop(stage, reason :: term, timeout) :: :ok

@@ -85,6 +85,23 @@ defmodule Penstock.StageTest do
     assert_received {:terminate, ^stage, :shutdown}
   end
 
+  test "a stage begins with a heap for batches, unless told otherwise" do
+    heap = fn options ->
+      {:ok, stage} = ScriptedStage.start(:producer, [], %{}, options)
+      {:garbage_collection, figures} = Process.info(stage, :garbage_collection)
+      GenServer.stop(stage)
+      Keyword.take(figures, [:min_heap_size, :fullsweep_after])
+    end
+
+    assert heap.([])[:min_heap_size] >= 17_000
+
+    assert [fullsweep_after: 7] ++ [min_heap_size: words] =
+             heap.(spawn_opt: [fullsweep_after: 7]) |> Enum.sort()
+
+    assert words >= 17_000
+    assert heap.(spawn_opt: [min_heap_size: 233])[:min_heap_size] == 233
+  end
+
   test "messages without a handle_info are logged" do
     producer = start_supervised!({Counter, 0})
 

@@ -6,11 +6,25 @@ defmodule Penstock.Stage.Options do
   # Counts cross into the native core, which counts to 2^64; half of a half leaves room to add.
   @most 4_611_686_018_427_387_903
 
+  # In words. A heap that starts small is collected for every few batches, with little to be found each time: at
+  # ten events a batch, stages pass on a tenth more with this one, and larger ones gain nothing.
+  @min_heap_size 17_000
+
   @type checked(value) :: {:ok, value, keyword} | {:error, message :: String.t()}
 
   @doc "The largest number that a count may be."
   @spec most() :: pos_integer
   def most, do: @most
+
+  @doc "Options to start the process of a stage with."
+  @spec start(keyword) :: keyword
+  def start(options) do
+    Keyword.update(options, :spawn_opt, [min_heap_size: @min_heap_size], fn spawn ->
+      if is_list(spawn) and not List.keymember?(spawn, :min_heap_size, 0),
+        do: [{:min_heap_size, @min_heap_size} | spawn],
+        else: spawn
+    end)
+  end
 
   @doc "An integer within a range."
   @spec integer(keyword, atom, term, Range.t()) :: checked(integer)
