@@ -66,7 +66,7 @@ defmodule Penstock.ExamplesTest do
   end
 
   test "stages written in Erlang" do
-    source = @examples |> Path.join("erlang/primes.erl") |> String.to_charlist()
+    source = @examples |> Path.join("erlang/src/primes.erl") |> String.to_charlist()
     {:ok, :primes, code, []} = :compile.file(source, [:binary, :return_warnings])
     {:module, :primes} = :code.load_binary(:primes, source, code)
     said = run(fn -> apply(:primes, :main, []) end)

@@ -1,12 +1,12 @@
 %% Stages in Erlang: one counts, one lets primes pass, one prints them.
 %%
-%%     mkdir -p _build/examples && erlc -o _build/examples examples/erlang/primes.erl
-%%     mix run -e 'Code.append_path("_build/examples"); :primes.main()'
+%%     mix deps.get && mix run -e ":primes.main()"          in examples/erlang
 %%
 %% A stage is a module with callbacks, as a gen_server is one. Penstock's modules have Elixir names, which Erlang
 %% writes in quotes. The three stages here share one module: what init/1 returns says what each of them is.
 
 -module(primes).
+-behaviour('Elixir.Penstock.Stage').
 -export([main/0]).
 -export([init/1, handle_demand/2, handle_events/3]).
 
