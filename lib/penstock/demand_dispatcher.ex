@@ -14,6 +14,13 @@ defmodule Penstock.DemandDispatcher do
     * `:shuffle_demands_on_first_dispatch` - `true` serves consumers of equal demand in random order when
       events are dispatched for the first time, so that it isn't always the first one that gets them. By
       default `false`.
+    * `:rate` - how many events may leave in how many milliseconds, `{events, milliseconds}`. An interval begins with
+      the first event that leaves after the one before has ended. The producer is asked for no more events than may
+      leave; what consumers wait for beyond that waits for the next interval. By default any number.
+
+  A producer of at most 100 events a second, to all of its consumers together:
+
+      {:producer, state, dispatcher: {Penstock.DemandDispatcher, rate: {100, 1000}}}
 
   A subscription takes `:filter`, to say which events it wants: see `Penstock.Dispatcher`.
   """
@@ -26,8 +33,26 @@ defmodule Penstock.DemandDispatcher do
     with {:ok, max, options} <- max_demand(options),
          {:ok, shuffle?, options} <-
            Options.one_of(options, :shuffle_demands_on_first_dispatch, false, [true, false]),
+         {:ok, rate, options} <- rate(options),
          :ok <- Options.none_left(options) do
-      {:ok, {:demand, max, shuffle?}}
+      {:ok, if(rate, do: {:demand, max, shuffle?, rate}, else: {:demand, max, shuffle?})}
+    end
+  end
+
+  # The longest interval is what a timer of the VM can wait for.
+  @longest 4_294_967_295
+
+  defp rate(options) do
+    case Keyword.pop(options, :rate) do
+      {nil, options} ->
+        {:ok, nil, options}
+
+      {{n, interval} = rate, options}
+      when is_integer(n) and n > 0 and is_integer(interval) and interval in 1..@longest ->
+        {:ok, rate, options}
+
+      {other, _options} ->
+        Options.expected(:rate, "a tuple of two positive integers, events and milliseconds", other)
     end
   end
 

@@ -109,6 +109,8 @@ defmodule Penstock.Dispatcher do
   @typedoc false
   @type config ::
           {:demand, max_demand :: pos_integer | nil, shuffle? :: boolean}
+          | {:demand, max_demand :: pos_integer | nil, shuffle? :: boolean,
+             rate :: {events :: pos_integer, milliseconds :: pos_integer}}
           | :broadcast
           | {:partition, names :: [term, ...], hash :: nil | fun, consumers :: pos_integer | :infinity}
           | {:custom, module, state :: term}

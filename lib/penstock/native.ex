@@ -21,6 +21,8 @@ defmodule Penstock.Native do
   def stage_ask(_outlet, _id, _n), do: :erlang.nif_error(:not_loaded)
   def stage_credit(_outlet, _id, _n), do: :erlang.nif_error(:not_loaded)
   def stage_share(_outlet, _id, _dealt, _n), do: :erlang.nif_error(:not_loaded)
+  def stage_refill(_outlet), do: :erlang.nif_error(:not_loaded)
+  def stage_counting(_outlet), do: :erlang.nif_error(:not_loaded)
   def stage_claim(_outlet), do: :erlang.nif_error(:not_loaded)
   def stage_demand(_outlet), do: :erlang.nif_error(:not_loaded)
   def stage_demand_of(_outlet, _id), do: :erlang.nif_error(:not_loaded)

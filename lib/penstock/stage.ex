@@ -47,7 +47,8 @@ defmodule Penstock.Stage do
 
     * `:demand` - `:forward` (by default), or `:accumulate` to hold demand and events back until `demand/2`
       lets them go;
-    * `:dispatcher` - `Penstock.DemandDispatcher`, alone or in a tuple with its options;
+    * `:dispatcher` - `Penstock.DemandDispatcher` (by default), `Penstock.BroadcastDispatcher`,
+      `Penstock.PartitionDispatcher` or a `Penstock.Dispatcher` of your own, alone or in a tuple with its options;
     * `:buffer_size` - how many events may wait that nobody has asked for: 10,000 by default, `:infinity` for any
       number, 0 for none;
     * `:buffer_keep` - which ones stay when it is full: the `:last` (by default) or the `:first`.

@@ -9,7 +9,7 @@ defmodule Penstock.Stage.Outlet do
   alias Penstock.Native
   alias Penstock.Stage.{Shelf, Sieve, Subscribers}
   alias __MODULE__
-  alias __MODULE__.{Broadcast, Custom, Partition}
+  alias __MODULE__.{Broadcast, Custom, Partition, Rate}
 
   @enforce_keys [:core, :dispatcher]
   defstruct [
@@ -26,7 +26,7 @@ defmodule Penstock.Stage.Outlet do
   @type t :: %Outlet{
           core: reference,
           dispatcher: module,
-          route: nil | Broadcast.t() | Partition.t() | Custom.t(),
+          route: nil | Broadcast.t() | Partition.t() | Rate.t() | Custom.t(),
           subscribers: Subscribers.t(),
           shelf: Shelf.t(),
           infos: :queue.queue(term),
@@ -41,10 +41,13 @@ defmodule Penstock.Stage.Outlet do
           :first | :last
         ) ::
           t
-  def new({:demand, max_demand, shuffle?}, _type, buffer_size, keep) do
+  def new({:demand, max_demand, shuffle?}, type, buffer_size, keep),
+    do: new({:demand, max_demand, shuffle?, nil}, type, buffer_size, keep)
+
+  def new({:demand, max_demand, shuffle?, rate}, _type, buffer_size, keep) do
     seed = if shuffle?, do: :rand.uniform(4_294_967_296)
-    core = Native.stage_new(buffer_size, keep, {:demand, max_demand, seed})
-    %Outlet{core: core, dispatcher: Penstock.DemandDispatcher}
+    core = Native.stage_new(buffer_size, keep, {:demand, max_demand, seed, rate && elem(rate, 0)})
+    %Outlet{core: core, dispatcher: Penstock.DemandDispatcher, route: rate && Rate.new(rate)}
   end
 
   def new(:broadcast, _type, buffer_size, keep) do
@@ -58,7 +61,7 @@ defmodule Penstock.Stage.Outlet do
   end
 
   def new({:custom, module, state}, type, buffer_size, keep) do
-    core = Native.stage_new(buffer_size, keep, {:demand, nil, nil})
+    core = Native.stage_new(buffer_size, keep, {:demand, nil, nil, nil})
     %Outlet{core: core, dispatcher: module, route: Custom.new(module, state, type)}
   end
 
@@ -83,7 +86,7 @@ defmodule Penstock.Stage.Outlet do
   end
 
   defp admit(%Outlet{core: core, route: nil} = outlet, id, _from, _options) do
-    :ok = Native.stage_subscribe(core, id, 0)
+    :ok = Native.stage_subscribe(core, id, nil)
     {:ok, outlet}
   end
 
@@ -143,8 +146,14 @@ defmodule Penstock.Stage.Outlet do
 
   def flow(%Outlet{route: route} = outlet) do
     outlet = %{outlet | flowing?: false}
-    outlet = if match?(%Partition{}, route), do: Partition.serve_credited(outlet), else: outlet
-    outlet = drain(outlet)
+
+    outlet =
+      case route do
+        %Partition{} -> outlet |> Partition.serve_credited() |> drain()
+        %Rate{} -> outlet |> Rate.refill() |> drain() |> Rate.count()
+        _ -> drain(outlet)
+      end
+
     {Native.stage_claim(outlet.core), outlet}
   end
 
@@ -171,6 +180,13 @@ defmodule Penstock.Stage.Outlet do
     case Partition.emit(outlet, events, size) do
       :later -> emit(outlet, events, size)
       outlet -> {0, outlet}
+    end
+  end
+
+  def emit(%Outlet{route: %Rate{}} = outlet, events) do
+    case emit(outlet, events, length(events)) do
+      :delivered -> {0, Rate.count(outlet)}
+      {discarded, outlet} -> {discarded, Rate.count(outlet)}
     end
   end
 

@@ -98,7 +98,7 @@ fn linear_open<'a>(
         Limits { events, bytes },
         slice,
         Bodies { decode, copy },
-        DemandDispatcher::new(DemandOptions { max_demand, shuffle_first_deal }),
+        DemandDispatcher::new(DemandOptions { max_demand, shuffle_first_deal, rate: None }),
         demand == atoms::forward(),
         Book::new(origin),
     ));

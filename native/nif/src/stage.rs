@@ -147,6 +147,21 @@ fn stage_share<'a>(env: Env<'a>, outlet: Ref, id: u64, dealt: u64, n: u64) -> Ni
     })
 }
 
+/// Lets as many events leave as the rate allows in an interval.
+#[rustler::nif]
+fn stage_refill(env: Env<'_>, outlet: Ref) -> NifResult<rustler::Atom> {
+    outlet.with(env, |state| {
+        state.outlet.dispatcher_mut().by_demand()?.refill();
+        Ok(rustler::types::atom::ok())
+    })
+}
+
+/// Whether events have left since the last refill.
+#[rustler::nif]
+fn stage_counting(env: Env<'_>, outlet: Ref) -> NifResult<bool> {
+    outlet.with(env, |state| Ok(state.outlet.dispatcher_mut().by_demand()?.is_counting()))
+}
+
 #[rustler::nif]
 fn stage_claim(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
     outlet.with(env, |state| Ok(state.outlet.claim()))

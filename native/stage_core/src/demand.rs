@@ -21,6 +21,8 @@ pub struct DemandOptions {
     pub max_demand: Option<u64>,
     /// A seed, when subscribers of equal demand are to be served in random order at the first deal.
     pub shuffle_first_deal: Option<u64>,
+    /// How many events may leave until the next [refill](DemandDispatcher::refill); any number without.
+    pub rate: Option<u64>,
 }
 
 /// What an ask amounts to.
@@ -52,6 +54,9 @@ pub struct DemandDispatcher<K> {
     claimed: Claimed,
     max_demand: Option<u64>,
     shuffle: Option<u64>,
+    rate: Option<u64>,
+    /// What of the rate is left.
+    left: u64,
 }
 
 impl<K: Clone + Eq> Default for DemandDispatcher<K> {
@@ -69,6 +74,8 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
             claimed: Claimed::default(),
             max_demand: options.max_demand,
             shuffle: options.shuffle_first_deal,
+            rate: options.rate,
+            left: options.rate.unwrap_or(u64::MAX),
         }
     }
 
@@ -109,9 +116,19 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
         Ok((n > max).then_some(max))
     }
 
-    /// How many events subscribers wait for, all together.
+    /// How many events may leave: what subscribers wait for, all together, as far as the rate allows.
     pub fn demand(&self) -> u64 {
-        self.demand
+        self.demand.min(self.left)
+    }
+
+    /// Lets as many events leave as the rate has, and none of those that could have left before.
+    pub fn refill(&mut self) {
+        self.left = self.rate.unwrap_or(u64::MAX);
+    }
+
+    /// Whether events have left since the last refill, and the rate counts them.
+    pub fn is_counting(&self) -> bool {
+        self.rate.is_some_and(|rate| self.left < rate)
     }
 
     /// How many events the source was asked for and has not brought.
@@ -149,7 +166,8 @@ impl<K: Clone + Eq> Dispatcher for DemandDispatcher<K> {
     type To = K;
 
     fn claim(&mut self) -> u64 {
-        self.claimed.claim(self.demand)
+        let demand = self.demand();
+        self.claimed.claim(demand)
     }
 
     fn arrived(&mut self, n: u64) {
@@ -157,6 +175,7 @@ impl<K: Clone + Eq> Dispatcher for DemandDispatcher<K> {
     }
 
     fn deal_one(&mut self, available: u64) -> Option<(K, u64)> {
+        let available = available.min(self.left);
         if available == 0 || self.demand == 0 {
             return None;
         }
@@ -167,6 +186,9 @@ impl<K: Clone + Eq> Dispatcher for DemandDispatcher<K> {
         let n = first.demand.min(available);
         first.demand -= n;
         self.demand -= n;
+        if self.rate.is_some() {
+            self.left -= n;
+        }
         let key = first.key.clone();
         self.place(first);
         Some((key, n))

@@ -107,7 +107,7 @@ proptest! {
     fn a_shuffled_first_deal_serves_everyone_what_they_asked_for(
         seed: u64, asks in proptest::collection::vec(1..50u64, 1..10),
     ) {
-        let options = DemandOptions { shuffle_first_deal: Some(seed), max_demand: None };
+        let options = DemandOptions { shuffle_first_deal: Some(seed), max_demand: None, rate: None };
         let mut dispatcher = DemandDispatcher::new(options);
         for (key, n) in asks.iter().enumerate() {
             dispatcher.subscribe(key).unwrap();
@@ -146,7 +146,7 @@ fn an_ask_beyond_the_first_or_the_given_one_is_reported() {
 #[test]
 fn equal_seeds_shuffle_alike_and_some_seed_moves_the_first() {
     let first = |seed| {
-        let options = DemandOptions { shuffle_first_deal: Some(seed), max_demand: None };
+        let options = DemandOptions { shuffle_first_deal: Some(seed), max_demand: None, rate: None };
         let mut dispatcher = DemandDispatcher::new(options);
         for key in 0..8 {
             dispatcher.subscribe(key).unwrap();
@@ -167,4 +167,40 @@ fn demand_beyond_the_largest_number_saturates() {
     assert_eq!(dispatcher.ask(&"b", 5).unwrap().upstream, 0);
     assert_eq!(dispatcher.cancel(&"a"), Some(u64::MAX));
     assert_eq!(dispatcher.demand(), 0);
+}
+
+proptest! {
+    #[test]
+    fn between_refills_no_more_leave_than_the_rate_and_the_source_is_asked_for_no_more(
+        rate in 1..20u64, steps in proptest::collection::vec((0..3u8, 1..30u64), 1..100),
+    ) {
+        let mut dispatcher = DemandDispatcher::new(DemandOptions { rate: Some(rate), ..Default::default() });
+        dispatcher.subscribe("a").unwrap();
+        let (mut waiting, mut left, mut owed) = (0, rate, 0);
+        for (step, n) in steps {
+            match step {
+                0 => {
+                    dispatcher.credit(&"a", n).unwrap();
+                    waiting += n;
+                }
+                1 => {
+                    dispatcher.arrived(n);
+                    owed = u64::saturating_sub(owed, n);
+                    let dealt: u64 = dispatcher.deal(n).map(|deal| deal.1).sum();
+                    prop_assert_eq!(dealt, n.min(left).min(waiting));
+                    left -= dealt;
+                    waiting -= dealt;
+                }
+                _ => {
+                    dispatcher.refill();
+                    left = rate;
+                }
+            }
+            prop_assert_eq!(dispatcher.is_counting(), left < rate);
+            prop_assert_eq!(dispatcher.demand(), left.min(waiting));
+            let more = left.min(waiting).saturating_sub(owed);
+            owed += more;
+            prop_assert_eq!(dispatcher.claim(), more);
+        }
+    }
 }

@@ -47,7 +47,7 @@ fn lag(term: Term<'_>) -> NifResult<Lag> {
 }
 
 impl Route {
-    /// From `{:demand, max_demand, seed}`, `:broadcast` or `{:partition, count}`.
+    /// From `{:demand, max_demand, seed, rate}`, `:broadcast` or `{:partition, count}`.
     pub fn decode(term: Term<'_>) -> NifResult<Self> {
         if term.is_atom() && atoms::broadcast() == term {
             return Ok(Self::Broadcast(BroadcastDispatcher::new()));
@@ -57,10 +57,11 @@ impl Route {
         {
             return Ok(Self::Partition(PartitionDispatcher::new(count)));
         }
-        let (_, max, seed) = term.decode::<(rustler::Atom, Term<'_>, Term<'_>)>()?;
+        let (_, max, seed, rate) = term.decode::<(rustler::Atom, Term<'_>, Term<'_>, Term<'_>)>()?;
         let options = DemandOptions {
             max_demand: super::optional(max, atoms::nil())?,
             shuffle_first_deal: super::optional(seed, atoms::nil())?,
+            rate: super::optional(rate, atoms::nil())?,
         };
         Ok(Self::Demand(DemandDispatcher::new(options)))
     }
@@ -117,6 +118,14 @@ impl Route {
             Self::Partition(dispatcher) => dispatcher.demand_of(&id),
         }
         .unwrap_or(0)
+    }
+
+    /// The dispatcher by demand.
+    pub fn by_demand(&mut self) -> NifResult<&mut DemandDispatcher<u64>> {
+        match self {
+            Self::Demand(dispatcher) => Ok(dispatcher),
+            _ => Err(Error::BadArg),
+        }
     }
 
     /// What is a subscriber's of a broadcast.
