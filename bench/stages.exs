@@ -104,9 +104,13 @@ defmodule Stages do
     libraries = if stock?, do: [@penstock, @stock], else: [@penstock]
     goal = goal(row, List.last(libraries), plan)
     Enum.each(libraries, &once(row, &1, goal))
-    rounds = if row[:size] == 1_000_000, do: plan.large_rounds, else: plan.rounds
-    rounds(%{row: row, goal: goal, rounds: [], repeated: false}, libraries, rounds)
+    rounds(%{row: row, goal: goal, rounds: [], repeated: false}, libraries, rounds_of(row, plan.rounds, plan))
   end
+
+  # A million events take seconds, ten thousand a few ms.
+  defp rounds_of(%{size: 1_000_000}, _rounds, plan), do: plan.large_rounds
+  defp rounds_of(%{type: :buffer}, rounds, _plan), do: 4 * rounds
+  defp rounds_of(_row, rounds, _plan), do: rounds
 
   # As many events as the slower of the two, most likely, needs the slice for.
   defp goal(%{type: :buffer, size: size}, _library, _plan), do: size
@@ -134,15 +138,13 @@ defmodule Stages do
   defp again(result, plan) do
     if ratio(result) < 1.0 and now() - plan.began < plan.until do
       # a row that is told from 1.0 by noise is told by more of it
-      rounds = if result.row[:size] == 1_000_000, do: plan.large_rounds, else: plan.more_rounds
-
       %{
         result
         | goal: if(result.row.type == :flow, do: result.goal * 3, else: result.goal),
           rounds: [],
           repeated: true
       }
-      |> rounds([@penstock, @stock], rounds)
+      |> rounds([@penstock, @stock], rounds_of(result.row, plan.more_rounds, plan))
       |> tap(&report/1)
     else
       result
