@@ -35,7 +35,7 @@ defmodule Penstock.BroadcastDispatcher do
     * `:lag` - what becomes of the others when this consumer waits for fewer events than they do:
         * `:block`, the default - they wait for it;
         * `{:drop_oldest, n}` - they go on; the last `n` events that it has missed are kept for it, older ones are
-          dropped without a word;
+          dropped, with a warning in the log and an event of `Penstock.Telemetry`;
         * `:cancel` - they go on, and its subscription is cancelled with the reason `:lagging`.
 
       Where no consumer blocks, the one that waits for most sets the pace. A dashboard that must not slow down who

@@ -11,13 +11,14 @@ defmodule Penstock.Telemetry do
   | `[:penstock, :stage, :subscribed]` | `system_time` | a stage has a new subscription |
   | `[:penstock, :stage, :cancelled]` | `system_time` | a subscription of a stage has ended |
   | `[:penstock, :stage, :discarded]` | `count` | a producer's buffer was full and events were discarded |
+  | `[:penstock, :stage, :lagged]` | `count` | a broadcast dropped events of a consumer that lags behind, as its `:lag` says |
   | `[:penstock, :stage, :paused]` | `system_time` | `Penstock.Stage.pause/1` |
   | `[:penstock, :stage, :resumed]` | `held`: the number of events that were held back | `Penstock.Stage.resume/1` |
   | `[:penstock, :stage, :info]` | `demand`, `buffered`, `held`, `waiting`, `consumers`, `producers` | `poll/1` |
 
   The metadata are `:stage` (its pid), `:module` and `:type`. For a subscription, also `:role` (what the other
   side is to the stage, `:producer` or `:consumer`), `:peer` (the other side) and `:tag`; when it has ended, `:kind` (`:cancel` or
-  `:down`) and `:reason`. Both sides tell of it, each for itself.
+  `:down`) and `:reason`. Both sides tell of it, each for itself. Of `:lagged` they are `:stage`, `:peer` and `:tag`.
 
   Handlers run in the stage's process: let them be quick.
   """

@@ -246,6 +246,22 @@ defmodule Penstock.BroadcastDispatcherTest do
       refute_received {:handle_demand, _, _}
     end
 
+    test "does not lose events in silence" do
+      producer = producer()
+      [fast, slow] = [member(producer), member(producer, lag: {:drop_oldest, 1})]
+      want(producer, fast, 100)
+      want(producer, slow, 1)
+
+      log =
+        ExUnit.CaptureLog.capture_log(fn ->
+          emit(producer, [1, 2, 3, 4])
+          assert got(producer, slow) == [[1]]
+        end)
+
+      {pid, _tag} = slow
+      assert log =~ "has dropped 2 events that #{inspect(pid)} lagged behind"
+    end
+
     test "is cancelled when it lags, if it has said so" do
       producer = producer()
       fast = member(producer)

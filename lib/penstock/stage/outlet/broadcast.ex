@@ -7,6 +7,7 @@ defmodule Penstock.Stage.Outlet.Broadcast do
 
   alias Penstock.Native
   alias Penstock.Stage.{Options, Outlet, Shelf, Sieve, Subscribers}
+  alias Penstock.Telemetry
   alias __MODULE__
 
   defstruct members: [], shelves: %{}, plain?: true
@@ -127,8 +128,21 @@ defmodule Penstock.Stage.Outlet.Broadcast do
       {now, dropped} ->
         {events, later} = :lists.split(now, events)
         {_dropped, shelf} = outlet.route |> shelf(id) |> Shelf.put(later, n - now) |> Shelf.take(dropped)
+        tell_dropped(outlet, id, dropped)
         outlet |> send_some(id, events) |> put_shelf(id, shelf)
     end
+  end
+
+  # What a consumer asked to lose is lost, but not in silence.
+  defp tell_dropped(_outlet, _id, 0), do: :ok
+
+  defp tell_dropped(%Outlet{subscribers: subscribers}, id, n) do
+    {pid, tag} = Map.fetch!(subscribers.by_id, id)
+    Telemetry.execute(:lagged, %{count: n}, %{stage: self(), peer: pid, tag: tag})
+
+    Logger.warning(
+      "Penstock.Stage producer #{Subscribers.name()} has dropped #{n} events that #{inspect(pid)} lagged behind"
+    )
   end
 
   defp send_some(outlet, _id, []), do: outlet
