@@ -266,14 +266,13 @@ defmodule Penstock.LinearSubscription do
     end
   end
 
-  defp reached({:state, :reading}, %{drops: drops} = state) when drops > 0 do
-    %{revision: revision} = Native.linear_info(state.native)
+  # The revision is that of the last event before.
+  defp reached({:state, {:reading, revision}}, %{drops: drops} = state) when drops > 0 do
     Logger.notice("#{who(state)} resumed #{after_revision(revision)}")
     {:cont, %{state | drops: 0}}
   end
 
-  defp reached({:state, :subscribed}, state) do
-    %{revision: revision} = Native.linear_info(state.native)
+  defp reached({:state, {:subscribed, revision}}, state) do
     Logger.info("#{who(state)} has caught up #{after_revision(revision)} and is in subscription mode")
     {:cont, state}
   end

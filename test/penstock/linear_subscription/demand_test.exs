@@ -140,6 +140,8 @@ defmodule Penstock.LinearSubscription.DemandTest do
       capture_log(fn ->
         tag = consume(producer, 20)
         assert producer |> take(tag, 20) |> revisions() == Enum.to_list(0..19)
+        # the events are on their way before the line is
+        StageWire.settle(producer)
       end)
 
     assert log =~ "expects a maximum demand of 5"

@@ -112,7 +112,7 @@ fn reach<'a>(env: Env<'a>, inner: &mut Inner, marks: &mut Vec<Term<'a>>) {
         marks.push(match mark {
             Mark::State(reached) => {
                 inner.state = reached;
-                (atoms::state(), state(reached)).encode(env)
+                (atoms::state(), (state(reached), inner.revision)).encode(env)
             }
             Mark::Stopped(cause) => {
                 inner.state = State::Stopped;
