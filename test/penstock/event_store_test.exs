@@ -156,9 +156,17 @@ defmodule Penstock.EventStoreTest do
   test "a peer that speaks something else is named as such" do
     peer = Penstock.OtherPeer.listen(0)
     uri = "esdb://127.0.0.1:#{Penstock.OtherPeer.port(peer)}?tls=false"
-    store = start_supervised!({EventStore, connection_string: uri}, id: :other)
-    assert {:error, %Error{reason: :protocol, retry?: false}} = EventStore.read(store, "s")
-    assert {:error, %Error{reason: :protocol}} = EventStore.append(store, "s", events(1))
+
+    calls = [
+      &EventStore.read(&1, "s"),
+      &EventStore.append(&1, "s", events(1))
+    ]
+
+    # each over a connection of its own: one that is just ending is unavailable
+    for call <- calls do
+      store = start_supervised!({EventStore, connection_string: uri}, id: make_ref())
+      assert {:error, %Error{reason: :protocol, retry?: false}} = call.(store)
+    end
   end
 
   describe "start_link" do
