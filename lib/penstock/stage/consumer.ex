@@ -5,7 +5,7 @@ defmodule Penstock.Stage.Consumer do
 
   require Logger
 
-  alias Penstock.Stage.{Options, Outlet, Producer, Source, State, Subscribers}
+  alias Penstock.Stage.{Heap, Options, Outlet, Producer, Source, State, Subscribers}
   alias Penstock.Telemetry
 
   @type subscribed ::
@@ -97,12 +97,13 @@ defmodule Penstock.Stage.Consumer do
     {:stop, :noproc, {:ok, make_ref()}, stage}
   end
 
-  defp open(producer, current, _to, options, {cancel, {max, _, _} = flow}, stage) do
+  defp open(producer, current, _to, options, {cancel, {max, min, _} = flow}, stage) do
     tag = Process.monitor(producer)
     send_producer(producer, tag, {:subscribe, current, options})
 
     case handle_subscribe(stage, options, {producer, tag}) do
       {:automatic, state} ->
+        Heap.prepare(stage, max, min)
         send_producer(producer, tag, {:ask, max})
         opened(tag, {producer, cancel, flow}, %{stage | state: state})
 
@@ -132,17 +133,17 @@ defmodule Penstock.Stage.Consumer do
 
   defp put_source(stage, tag, source), do: %{stage | sources: Map.put(stage.sources, tag, source)}
 
-  @spec receive_events({pid, tag :: term}, [term], State.t()) :: State.step()
-  def receive_events({pid, tag} = from, events, %State{type: type, sources: sources} = stage) do
+  @spec receive_events({pid, tag :: term}, [term], size :: non_neg_integer, State.t()) :: State.step()
+  def receive_events({pid, tag} = from, events, size, %State{type: type, sources: sources} = stage) do
     case sources do
       %{^tag => source} when type == :consumer ->
-        consume(events, from, source, stage)
+        consume(events, size, from, source, stage)
 
       %{^tag => source} ->
         if stage.paused == nil and :queue.is_empty(stage.backlog) and Outlet.demand(stage.outlet) > 0 do
-          consume(events, from, source, stage)
+          consume(events, size, from, source, stage)
         else
-          {:noreply, %{stage | backlog: :queue.in({:events, events, from}, stage.backlog)}}
+          {:noreply, %{stage | backlog: :queue.in({:events, events, size, from}, stage.backlog)}}
         end
 
       %{} ->
@@ -151,13 +152,13 @@ defmodule Penstock.Stage.Consumer do
     end
   end
 
-  defp consume([], _from, _source, stage), do: {:noreply, stage}
+  defp consume([], 0, _from, _source, stage), do: {:noreply, stage}
 
-  defp consume(events, from, {_producer, _cancel, :manual}, stage),
+  defp consume(events, _size, from, {_producer, _cancel, :manual}, stage),
     do: handle_events(events, from, 0, stage)
 
-  defp consume(events, from, {_producer, _cancel, {demand, _min, _max} = flow} = source, stage),
-    do: batches(events, length(events), from, demand, flow, source, stage)
+  defp consume(events, size, from, {_producer, _cancel, {demand, _min, _max} = flow} = source, stage),
+    do: batches(events, size, from, demand, flow, source, stage)
 
   # `flow` moves on from batch to batch; `source` holds the one that is recorded.
   defp batches(events, size, from, owed, flow, source, stage) do
@@ -249,9 +250,9 @@ defmodule Penstock.Stage.Consumer do
   defp work_off({:info, message}, stage), do: {:noreply, Producer.info(message, stage)}
   defp work_off({:cancel, cancel, kind_reason, from}, stage), do: lose(cancel, kind_reason, from, stage)
 
-  defp work_off({:events, events, {_pid, tag} = from}, %State{sources: sources} = stage) do
+  defp work_off({:events, events, size, {_pid, tag} = from}, %State{sources: sources} = stage) do
     case sources do
-      %{^tag => source} -> consume(events, from, source, stage)
+      %{^tag => source} -> consume(events, size, from, source, stage)
       %{} -> handle_events(events, from, 0, stage)
     end
   end

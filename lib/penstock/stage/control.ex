@@ -115,7 +115,7 @@ defmodule Penstock.Stage.Control do
   defp waiting(%State{backlog: nil}), do: 0
 
   defp waiting(%State{backlog: backlog}),
-    do: Enum.sum(for {:events, events, _from} <- :queue.to_list(backlog), do: length(events))
+    do: Enum.sum(for {:events, _events, size, _from} <- :queue.to_list(backlog), do: size)
 
   defp consumers(%State{outlet: outlet, paused: paused}) do
     for {id, {pid, tag} = from} <- outlet.subscribers.by_id do

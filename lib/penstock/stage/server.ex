@@ -6,18 +6,19 @@ defmodule Penstock.Stage.Server do
   @behaviour :gen_server
 
   require Logger
+  require Penstock.Stage.Heap
 
   alias Penstock.Dispatcher
-  alias Penstock.Stage.{Consumer, Control, Options, Outlet, Producer, State, Subscribers}
+  alias Penstock.Stage.{Consumer, Control, Heap, Options, Outlet, Producer, State, Subscribers}
 
   @impl :gen_server
-  def init({mod, arg}) do
+  def init({mod, arg, queue}) do
     case mod.init(arg) do
       {type, state} when type in [:producer, :producer_consumer, :consumer] ->
-        init(type, mod, state, [])
+        init(%State{mod: mod, state: state, type: type, queue: queue}, [])
 
       {type, state, options} when type in [:producer, :producer_consumer, :consumer] and is_list(options) ->
-        init(type, mod, state, options)
+        init(%State{mod: mod, state: state, type: type, queue: queue}, options)
 
       {:stop, _reason} = stop ->
         stop
@@ -30,9 +31,7 @@ defmodule Penstock.Stage.Server do
     end
   end
 
-  defp init(type, mod, state, options) do
-    stage = %State{mod: mod, state: state, type: type}
-
+  defp init(%State{type: type} = stage, options) do
     with :ok <- keywords(options),
          {:ok, stage, options} <- init_outlet(stage, options),
          {:ok, stage, options} <- init_mode(stage, options),
@@ -137,8 +136,10 @@ defmodule Penstock.Stage.Server do
 
   @impl :gen_server
   def handle_info({:"$gen_consumer", {pid, _tag} = from, events}, %State{type: type} = stage)
-      when is_pid(pid) and is_list(events) and type != :producer,
-      do: Consumer.receive_events(from, events, stage)
+      when is_pid(pid) and is_list(events) and type != :producer do
+    size = length(events)
+    from |> Consumer.receive_events(events, size, stage) |> Heap.collect_after(size)
+  end
 
   def handle_info({:"$gen_consumer", {_pid, tag}, {:cancel, reason}}, %State{type: type} = stage)
       when type != :producer,
@@ -202,6 +203,12 @@ defmodule Penstock.Stage.Server do
       Logger.warning("Undefined handle_info in #{inspect(mod)}, unhandled message: #{inspect(message)}")
       {:noreply, stage}
     end
+  end
+
+  @impl :gen_server
+  def handle_continue(Heap.collect_message(), stage) do
+    Heap.collect()
+    {:noreply, stage}
   end
 
   @impl :gen_server

@@ -5,14 +5,14 @@ defmodule Penstock.Stage.State do
   alias Penstock.Stage.{Outlet, Source}
 
   @enforce_keys [:mod, :state, :type]
-  defstruct [:mod, :state, :type, :outlet, :backlog, :paused, mode: :forward, sources: %{}]
+  defstruct [:mod, :state, :type, :outlet, :backlog, :paused, queue: :ours, mode: :forward, sources: %{}]
 
   @typedoc "Held back while a producer accumulates, newest first."
   @type held :: {:demand, pos_integer} | {:events, [term, ...]} | {:info, term}
 
   @typedoc "Waits in a producer_consumer until its own consumers ask."
   @type waiting ::
-          {:events, [term], from :: {term, tag :: term}}
+          {:events, [term], size :: non_neg_integer, from :: {term, tag :: term}}
           | {:info, term}
           | {:cancel, Source.cancel(), {:cancel | :down, term}, from :: {term, tag :: term}}
 
@@ -23,10 +23,14 @@ defmodule Penstock.Stage.State do
           outlet: Outlet.t() | nil,
           backlog: :queue.queue(waiting) | nil,
           paused: nil | {mode_then :: :forward | :accumulate, asks :: [{from :: {pid, term}, integer}]},
+          queue: queue,
           mode: :forward | [held],
           sources: %{(tag :: reference) => Source.t()}
         }
 
+  @typedoc "Whether we choose how the message queue of the process is kept, or have been told."
+  @type queue :: :ours | :theirs
+
   @typedoc "How a step of a stage ends, as gen_server takes it."
-  @type step :: {:noreply, t} | {:noreply, t, :hibernate} | {:stop, reason :: term, t}
+  @type step :: {:noreply, t} | {:noreply, t, :hibernate | {:continue, term}} | {:stop, reason :: term, t}
 end
