@@ -19,6 +19,8 @@ defmodule Penstock.Native do
   def stage_subscribe(_outlet, _id, _how), do: :erlang.nif_error(:not_loaded)
   def stage_cancel(_outlet, _id), do: :erlang.nif_error(:not_loaded)
   def stage_ask(_outlet, _id, _n), do: :erlang.nif_error(:not_loaded)
+  def stage_ask_ahead(_outlet, _id, _n), do: :erlang.nif_error(:not_loaded)
+  def stage_take_back(_outlet, _to, _n), do: :erlang.nif_error(:not_loaded)
   def stage_credit(_outlet, _id, _n), do: :erlang.nif_error(:not_loaded)
   def stage_share(_outlet, _id, _dealt, _n), do: :erlang.nif_error(:not_loaded)
   def stage_refill(_outlet), do: :erlang.nif_error(:not_loaded)

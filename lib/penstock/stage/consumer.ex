@@ -182,8 +182,8 @@ defmodule Penstock.Stage.Consumer do
   defp record(step, {_pid, tag}, {producer, cancel, _old}, flow),
     do: put_elem(step, 1, put_source(elem(step, 1), tag, {producer, cancel, flow}))
 
-  defp handle_events(events, {pid, tag} = from, ask, %State{mod: mod, state: state} = stage) do
-    case Producer.noreply(mod.handle_events(events, from, state), stage) do
+  defp handle_events(events, {pid, tag} = from, ask, %State{handle_events: handle, state: state} = stage) do
+    case Producer.noreply(handle.(events, from, state), stage) do
       {:stop, _reason, _stage} = stop ->
         stop
 

@@ -34,6 +34,9 @@ defmodule Penstock.Stage.Outlet do
           flowing?: boolean
         }
 
+  @typedoc "Whose events will be that have not come yet."
+  @type ahead :: Subscribers.id() | :everyone
+
   @spec new(
           Penstock.Dispatcher.config(),
           :producer | :producer_consumer,
@@ -108,16 +111,33 @@ defmodule Penstock.Stage.Outlet do
 
   def ask(%Outlet{core: core, sieves: sieves} = outlet, id, _from, n) do
     case sieves do
-      %{^id => :expelled} ->
-        0
-
-      %{} ->
-        case Native.stage_ask(core, id, n) do
-          upstream when is_integer(upstream) -> upstream
-          asked -> asked(asked, outlet, id, n)
-        end
+      %{^id => :expelled} -> 0
+      %{} -> core |> Native.stage_ask(id, n) |> asked(outlet, id, n)
     end
   end
+
+  # The same for a source that can be asked at once. It may come to be known before whose the events will be that it
+  # brings: if it brings as many as it is asked for, they go to `deliver_ahead/4`, otherwise `take_back/3` comes first.
+  @spec ask_ahead(t, Subscribers.id(), Subscribers.from(), pos_integer) ::
+          non_neg_integer | {non_neg_integer, t} | {:ahead, ahead, pos_integer}
+  def ask_ahead(%Outlet{route: route, sieves: sieves} = outlet, id, from, n)
+      when is_struct(route, Custom) or sieves != %{},
+      do: ask(outlet, id, from, n)
+
+  def ask_ahead(%Outlet{core: core} = outlet, id, _from, n) do
+    case Native.stage_ask_ahead(core, id, n) do
+      upstream when is_integer(upstream) -> upstream
+      {:ahead, _to, _n} = ahead -> ahead
+      asked -> asked(asked, outlet, id, n)
+    end
+  end
+
+  @spec deliver_ahead(t, ahead, [term, ...], pos_integer) :: t
+  def deliver_ahead(outlet, :everyone, events, n), do: Broadcast.deal(outlet, events, n)
+  def deliver_ahead(outlet, id, events, _n), do: deliver(outlet, id, events)
+
+  @spec take_back(t, ahead, pos_integer) :: :ok
+  def take_back(%Outlet{core: core}, to, n), do: Native.stage_take_back(core, to, n)
 
   defp asked(upstream, outlet, _id, _n) when is_integer(upstream), do: {upstream, outlet}
   defp asked(:buffered, outlet, _id, _n), do: flow(outlet)

@@ -102,9 +102,10 @@ defmodule Penstock.Stage.Producer do
   def ask(from, n, %State{outlet: outlet} = stage) when n > 0 do
     case Subscribers.fetch(outlet.subscribers, from) do
       {:ok, id} ->
-        case Outlet.ask(outlet, id, from, min(n, @most)) do
+        case ask(outlet, id, from, min(n, @most), stage) do
+          upstream when is_integer(upstream) -> forward(upstream, stage)
+          {:ahead, to, upstream} -> forward_ahead(to, upstream, stage)
           {upstream, outlet} -> forward(upstream, %{stage | outlet: outlet})
-          upstream -> forward(upstream, stage)
         end
 
       :unknown ->
@@ -121,14 +122,31 @@ defmodule Penstock.Stage.Producer do
     {:noreply, stage}
   end
 
+  defp ask(outlet, id, from, n, %State{type: :producer, mode: :forward}),
+    do: Outlet.ask_ahead(outlet, id, from, n)
+
+  defp ask(outlet, id, from, n, _stage), do: Outlet.ask(outlet, id, from, n)
+
   # A producer_consumer asks its own producers as it handles events, not as it is asked.
   defp forward(0, stage), do: {:noreply, stage}
   defp forward(_n, %State{type: :producer_consumer} = stage), do: {:noreply, stage}
 
-  defp forward(n, %State{mode: :forward, mod: mod, state: state} = stage),
-    do: noreply(mod.handle_demand(n, state), stage)
+  defp forward(n, %State{mode: :forward, handle_demand: handle_demand, state: state} = stage),
+    do: noreply(handle_demand.(n, state), stage)
 
   defp forward(n, %State{mode: held} = stage), do: {:noreply, %{stage | mode: [{:demand, n} | held]}}
+
+  defp forward_ahead(to, n, %State{handle_demand: handle_demand, state: state, outlet: outlet} = stage) do
+    case handle_demand.(n, state) do
+      {:noreply, events, state} when length(events) == n ->
+        Outlet.deliver_ahead(outlet, to, events, n)
+        {:noreply, %{stage | state: state}}
+
+      other ->
+        :ok = Outlet.take_back(outlet, to, n)
+        noreply(other, stage)
+    end
+  end
 
   @spec cancel(tag :: term, :cancel | :down, reason :: term, State.t()) :: State.step()
   def cancel(tag, kind, reason, %State{outlet: outlet} = stage) do

@@ -15,10 +15,10 @@ defmodule Penstock.Stage.Server do
   def init({mod, arg, queue}) do
     case mod.init(arg) do
       {type, state} when type in [:producer, :producer_consumer, :consumer] ->
-        init(%State{mod: mod, state: state, type: type, queue: queue}, [])
+        init(State.new(type, mod, state, queue), [])
 
       {type, state, options} when type in [:producer, :producer_consumer, :consumer] and is_list(options) ->
-        init(%State{mod: mod, state: state, type: type, queue: queue}, options)
+        init(State.new(type, mod, state, queue), options)
 
       {:stop, _reason} = stop ->
         stop

@@ -4,8 +4,33 @@ defmodule Penstock.Stage.State do
 
   alias Penstock.Stage.{Outlet, Source}
 
-  @enforce_keys [:mod, :state, :type]
-  defstruct [:mod, :state, :type, :outlet, :backlog, :paused, queue: :ours, mode: :forward, sources: %{}]
+  @enforce_keys [:mod, :state, :type, :handle_demand, :handle_events]
+  defstruct [
+    :mod,
+    :state,
+    :type,
+    :handle_demand,
+    :handle_events,
+    :outlet,
+    :backlog,
+    :paused,
+    queue: :ours,
+    mode: :forward,
+    sources: %{}
+  ]
+
+  # The two callbacks that are called for every message are kept as functions: that spares looking them up.
+  @spec new(:producer | :producer_consumer | :consumer, module, state :: term, queue) :: t
+  def new(type, mod, state, queue) do
+    %__MODULE__{
+      mod: mod,
+      state: state,
+      type: type,
+      queue: queue,
+      handle_demand: &mod.handle_demand/2,
+      handle_events: &mod.handle_events/3
+    }
+  end
 
   @typedoc "Held back while a producer accumulates, newest first."
   @type held :: {:demand, pos_integer} | {:events, [term, ...]} | {:info, term}
@@ -20,6 +45,8 @@ defmodule Penstock.Stage.State do
           mod: module,
           state: term,
           type: :producer | :producer_consumer | :consumer,
+          handle_demand: (pos_integer, term -> term),
+          handle_events: ([term], from :: {pid, term}, term -> term),
           outlet: Outlet.t() | nil,
           backlog: :queue.queue(waiting) | nil,
           paused: nil | {mode_then :: :forward | :accumulate, asks :: [{from :: {pid, term}, integer}]},

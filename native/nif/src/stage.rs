@@ -14,13 +14,13 @@ use rustler::{Encoder, Env, Error, NifResult, Resource, ResourceArc, Term};
 use stage_core::{Buffer, Delivery, Keep, Outlet, Part, Share, Stored};
 
 use meter::Meter;
-use route::Route;
+use route::{Route, To};
 use term_batch::{CHUNK, EnvBatch, TermBatch};
 
 mod atoms {
     rustler::atoms! {
         nil, infinity, first, last, mark, heap, native, buffered, exceeded, queued, broadcast, partition,
-        everyone, split, later, all, cancel, lagged,
+        everyone, split, later, all, cancel, lagged, ahead,
     }
 }
 
@@ -85,7 +85,12 @@ fn stage_new(limit: Term<'_>, keep: rustler::Atom, dispatcher: Term<'_>) -> NifR
 
 /// `how` is the partition, or how it may lag behind a broadcast.
 #[rustler::nif]
-fn stage_subscribe<'a>(env: Env<'a>, outlet: Ref, id: u64, how: Term<'a>) -> NifResult<rustler::Atom> {
+fn stage_subscribe<'a>(
+    env: Env<'a>,
+    outlet: &StageOutlet,
+    id: u64,
+    how: Term<'a>,
+) -> NifResult<rustler::Atom> {
     outlet.with(env, |state| {
         state.outlet.dispatcher_mut().subscribe(id, how)?;
         Ok(rustler::types::atom::ok())
@@ -94,7 +99,7 @@ fn stage_subscribe<'a>(env: Env<'a>, outlet: Ref, id: u64, how: Term<'a>) -> Nif
 
 /// Whether it was subscribed.
 #[rustler::nif]
-fn stage_cancel(env: Env<'_>, outlet: Ref, id: u64) -> NifResult<bool> {
+fn stage_cancel(env: Env<'_>, outlet: &StageOutlet, id: u64) -> NifResult<bool> {
     outlet.with(env, |state| Ok(state.outlet.dispatcher_mut().cancel(id)))
 }
 
@@ -102,32 +107,32 @@ fn stage_cancel(env: Env<'_>, outlet: Ref, id: u64) -> NifResult<bool> {
 /// served, asked}` when a partition's queue serves it before, `{lagged, n, asked}` when it gets events that it
 /// lagged behind.
 #[rustler::nif]
-fn stage_ask<'a>(env: Env<'a>, outlet: Ref, id: u64, n: u64) -> NifResult<Term<'a>> {
+fn stage_ask<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, n: u64) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| state.ask(env, id, n, false))
+}
+
+/// As `stage_ask`, for a source that is asked right after. `{ahead, to, n}` when it is to be asked for `n` events which, if it
+/// brings just these, are to be sent to a subscriber or to `everyone`, and need not be emitted; otherwise
+/// `stage_take_back` comes first.
+#[rustler::nif]
+fn stage_ask_ahead<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, n: u64) -> NifResult<Term<'a>> {
+    outlet.with(env, |state| state.ask(env, id, n, true))
+}
+
+/// Undoes what `stage_ask_ahead` has dealt; the source owes it now.
+#[rustler::nif]
+fn stage_take_back<'a>(env: Env<'a>, outlet: &StageOutlet, to: Term<'a>, n: u64) -> NifResult<rustler::Atom> {
     outlet.with(env, |state| {
-        let credited = state.outlet.dispatcher_mut().credit(id, n)?;
-        let asked = if state.outlet.buffer().is_empty() {
-            state.outlet.claim().encode(env)
-        } else {
-            atoms::buffered().encode(env)
-        };
-        if let Some(partition) = credited.queue {
-            let served = partition::serve(env, state.outlet.dispatcher_mut().partitions()?, partition);
-            return Ok((atoms::queued(), partition, served, asked).encode(env));
-        }
-        if credited.lagged > 0 {
-            return Ok((atoms::lagged(), credited.lagged, asked).encode(env));
-        }
-        Ok(match credited.exceeded {
-            None => asked,
-            Some(max) => (atoms::exceeded(), max, asked).encode(env),
-        })
+        let to = if to.is_atom() { To::Everyone } else { To::One(to.decode()?) };
+        state.outlet.take_back(to, n);
+        Ok(rustler::types::atom::ok())
     })
 }
 
 /// Notes that a subscriber did not want `n` of the events that were dealt to it; the partition whose queue
 /// it may be served from now, or `nil`.
 #[rustler::nif]
-fn stage_credit<'a>(env: Env<'a>, outlet: Ref, id: u64, n: u64) -> NifResult<Term<'a>> {
+fn stage_credit<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, n: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         let credited = state.outlet.dispatcher_mut().credit(id, n)?;
         Ok(credited.queue.map_or_else(|| atoms::nil().encode(env), |partition| partition.encode(env)))
@@ -137,7 +142,7 @@ fn stage_credit<'a>(env: Env<'a>, outlet: Ref, id: u64, n: u64) -> NifResult<Ter
 /// What is of a broadcast of `dealt` events a subscriber's that holds nobody up and wants `n` of them: `all`,
 /// `cancel`, or how many go out at once and how many then go from its queue for good.
 #[rustler::nif]
-fn stage_share<'a>(env: Env<'a>, outlet: Ref, id: u64, dealt: u64, n: u64) -> NifResult<Term<'a>> {
+fn stage_share<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, dealt: u64, n: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         Ok(match state.outlet.dispatcher_mut().share(id, dealt, n)? {
             Share::All => atoms::all().encode(env),
@@ -149,7 +154,7 @@ fn stage_share<'a>(env: Env<'a>, outlet: Ref, id: u64, dealt: u64, n: u64) -> Ni
 
 /// Lets as many events leave as the rate allows in an interval.
 #[rustler::nif]
-fn stage_refill(env: Env<'_>, outlet: Ref) -> NifResult<rustler::Atom> {
+fn stage_refill(env: Env<'_>, outlet: &StageOutlet) -> NifResult<rustler::Atom> {
     outlet.with(env, |state| {
         state.outlet.dispatcher_mut().by_demand()?.refill();
         Ok(rustler::types::atom::ok())
@@ -158,28 +163,28 @@ fn stage_refill(env: Env<'_>, outlet: Ref) -> NifResult<rustler::Atom> {
 
 /// Whether events have left since the last refill.
 #[rustler::nif]
-fn stage_counting(env: Env<'_>, outlet: Ref) -> NifResult<bool> {
+fn stage_counting(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
     outlet.with(env, |state| Ok(state.outlet.dispatcher_mut().by_demand()?.is_counting()))
 }
 
 #[rustler::nif]
-fn stage_claim(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
+fn stage_claim(env: Env<'_>, outlet: &StageOutlet) -> NifResult<u64> {
     outlet.with(env, |state| Ok(state.outlet.claim()))
 }
 
 #[rustler::nif]
-fn stage_demand(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
+fn stage_demand(env: Env<'_>, outlet: &StageOutlet) -> NifResult<u64> {
     outlet.with(env, |state| Ok(state.outlet.dispatcher().demand()))
 }
 
 /// What one subscriber waits for.
 #[rustler::nif]
-fn stage_demand_of(env: Env<'_>, outlet: Ref, id: u64) -> NifResult<u64> {
+fn stage_demand_of(env: Env<'_>, outlet: &StageOutlet, id: u64) -> NifResult<u64> {
     outlet.with(env, |state| Ok(state.outlet.dispatcher().demand_of(id)))
 }
 
 #[rustler::nif]
-fn stage_buffered(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
+fn stage_buffered(env: Env<'_>, outlet: &StageOutlet) -> NifResult<u64> {
     outlet.with(env, |state| Ok(state.outlet.buffer().count()))
 }
 
@@ -187,7 +192,7 @@ fn stage_buffered(env: Env<'_>, outlet: Ref) -> NifResult<u64> {
 /// of them, otherwise a list of pairs; what it leaves over nobody waits for. `heap` when nobody waits for any and the buffer, which
 /// has counted them already, leaves them on the owner's heap.
 #[rustler::nif]
-fn stage_emit<'a>(env: Env<'a>, outlet: Ref, n: u64) -> NifResult<Term<'a>> {
+fn stage_emit<'a>(env: Env<'a>, outlet: &StageOutlet, n: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         let mut deals = state.outlet.emit(n);
         let Some(first) = deals.next() else {
@@ -209,7 +214,7 @@ fn stage_emit<'a>(env: Env<'a>, outlet: Ref, n: u64) -> NifResult<Term<'a>> {
 /// The next delivery from the buffer: `nil`, `mark`, or whom it is for and either how many events to take
 /// from the owner's heap or the events themselves.
 #[rustler::nif]
-fn stage_next<'a>(env: Env<'a>, outlet: Ref) -> NifResult<Term<'a>> {
+fn stage_next<'a>(env: Env<'a>, outlet: &StageOutlet) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         let most = if state.on_heap > 0 { state.on_heap } else { CHUNK };
         let State { outlet, on_heap, meter } = state;
@@ -225,7 +230,7 @@ fn stage_next<'a>(env: Env<'a>, outlet: Ref) -> NifResult<Term<'a>> {
 /// The next part of the buffer, at most `most` events of it, whoever waits: `nil`, `mark`, how many events to
 /// take from the owner's heap, or the events themselves.
 #[rustler::nif]
-fn stage_take<'a>(env: Env<'a>, outlet: Ref, most: u64) -> NifResult<Term<'a>> {
+fn stage_take<'a>(env: Env<'a>, outlet: &StageOutlet, most: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         let State { outlet, on_heap, meter } = state;
         let part = outlet.buffer_mut().pop(most, |batch, n| batch.release(env, n, on_heap, meter));
@@ -242,7 +247,7 @@ fn stage_take<'a>(env: Env<'a>, outlet: Ref, most: u64) -> NifResult<Term<'a>> {
 ///
 /// Answers `{heap, evicted, refused, marks}` or `{native, rest, stored, evicted, marks}`.
 #[rustler::nif]
-fn stage_store<'a>(env: Env<'a>, outlet: Ref, events: Term<'a>, n: u64) -> NifResult<Term<'a>> {
+fn stage_store<'a>(env: Env<'a>, outlet: &StageOutlet, events: Term<'a>, n: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         let buffer = state.outlet.buffer();
         let taken = n.min(buffer.room());
@@ -257,11 +262,37 @@ fn stage_store<'a>(env: Env<'a>, outlet: Ref, events: Term<'a>, n: u64) -> NifRe
 
 /// Puts a mark behind the buffered events; false when there are none.
 #[rustler::nif]
-fn stage_mark(env: Env<'_>, outlet: Ref) -> NifResult<bool> {
+fn stage_mark(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
     outlet.with(env, |state| Ok(state.outlet.mark(()).is_none()))
 }
 
 impl State {
+    fn ask<'a>(&mut self, env: Env<'a>, id: u64, n: u64, ahead: bool) -> NifResult<Term<'a>> {
+        let credited = self.outlet.dispatcher_mut().credit(id, n)?;
+        if ahead
+            && credited.is_plain()
+            && let Some(dealt) = self.outlet.deal_ahead()
+        {
+            return Ok((atoms::ahead(), dealt.0, dealt.1).encode(env));
+        }
+        let asked = if self.outlet.buffer().is_empty() {
+            self.outlet.claim().encode(env)
+        } else {
+            atoms::buffered().encode(env)
+        };
+        if let Some(partition) = credited.queue {
+            let served = partition::serve(env, self.outlet.dispatcher_mut().partitions()?, partition);
+            return Ok((atoms::queued(), partition, served, asked).encode(env));
+        }
+        if credited.lagged > 0 {
+            return Ok((atoms::lagged(), credited.lagged, asked).encode(env));
+        }
+        Ok(match credited.exceeded {
+            None => asked,
+            Some(max) => (atoms::exceeded(), max, asked).encode(env),
+        })
+    }
+
     /// Whether `n` events more may stay on the owner's heap, which holds the oldest ones only.
     fn is_shallow(&self, n: u64) -> bool {
         self.outlet.buffer().count() == self.on_heap && self.on_heap.saturating_add(n) <= HEAP_LIMIT

@@ -168,4 +168,19 @@ impl<K: Eq> Dispatcher for BroadcastDispatcher<K> {
         }
         Some((Everyone, n))
     }
+
+    fn deal_ahead(&mut self) -> Option<(Everyone, u64)> {
+        let all_block = self.subscribers.iter().all(|subscriber| subscriber.lag == Lag::Block);
+        if self.claimed.get() > 0 || !all_block {
+            return None;
+        }
+        self.deal_one(u64::MAX)
+    }
+
+    fn take_back(&mut self, _to: Everyone, n: u64) {
+        for subscriber in &mut self.subscribers {
+            subscriber.demand += n;
+        }
+        self.claim();
+    }
 }

@@ -193,4 +193,23 @@ impl<K: Clone + Eq> Dispatcher for DemandDispatcher<K> {
         self.place(first);
         Some((key, n))
     }
+
+    fn deal_ahead(&mut self) -> Option<(K, u64)> {
+        let only = self.subscribers.front()?;
+        let n = only.demand;
+        if n != self.demand || self.claimed.get() > 0 || self.shuffle.is_some() || self.rate.is_some() {
+            return None;
+        }
+        self.deal_one(n)
+    }
+
+    fn take_back(&mut self, to: K, n: u64) {
+        let Some(mut subscriber) = self.position(&to).and_then(|at| self.subscribers.remove(at)) else {
+            return;
+        };
+        subscriber.demand += n;
+        self.demand += n;
+        self.place(subscriber);
+        self.claim();
+    }
 }

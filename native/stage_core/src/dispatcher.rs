@@ -15,6 +15,17 @@ pub trait Dispatcher {
     /// Gives away up to `available` events: the next ones, for whom, and how many.
     fn deal_one(&mut self, available: u64) -> Option<(Self::To, u64)>;
 
+    /// [`claim`](Self::claim), [`arrived`](Self::arrived) and [`deal_one`](Self::deal_one) in one, before the source
+    /// has brought anything: for whom it is to bring how many events. `None`, and nothing is changed, when the source
+    /// owes events already or what it brings would not be a single deal.
+    fn deal_ahead(&mut self) -> Option<(Self::To, u64)> {
+        None
+    }
+
+    /// Undoes the latest [`deal_ahead`](Self::deal_ahead), for a source that has not brought just that; nothing must
+    /// have happened in between. What is left of it is the claim.
+    fn take_back(&mut self, _to: Self::To, _n: u64) {}
+
     /// Gives away up to `available` events; the next ones to each that comes out, in order.
     /// What the iterator is not asked for is not given.
     fn deal(&mut self, available: u64) -> Deals<'_, Self>

@@ -9,6 +9,9 @@ pub enum Delivery<T, E, M> {
     Mark(M),
 }
 
+/// After how many claims in a row that the source met at once it is expected to meet the next one too.
+const PROMPT: u8 = 8;
+
 /// The outgoing side of a producer: a dispatcher and, before it, the buffer.
 ///
 /// Whoever owns it keeps one rule: after whatever may add to its dispatcher's demand, and after
@@ -18,17 +21,39 @@ pub enum Delivery<T, E, M> {
 pub struct Outlet<D, B, M> {
     dispatcher: D,
     buffer: Buffer<B, M>,
+    /// The latest claim, until anything has been brought.
+    unmet: u64,
+    /// How many claims in a row the source has met at once, all of each.
+    met: u8,
 }
 
 impl<D: Dispatcher, B: Batch, M> Outlet<D, B, M> {
     /// An outlet of these two.
     pub fn new(dispatcher: D, buffer: Buffer<B, M>) -> Self {
-        Self { dispatcher, buffer }
+        Self { dispatcher, buffer, unmet: 0, met: 0 }
     }
 
     /// What to ask the source for now.
     pub fn claim(&mut self) -> u64 {
-        self.dispatcher.claim()
+        self.unmet = self.dispatcher.claim();
+        self.unmet
+    }
+
+    /// [`claim`](Self::claim) from a source that has been prompt so far, and the deal of what it will bring. Whoever
+    /// gets other than that from it [takes it back](Self::take_back) at once. `None` when that cannot be known; then
+    /// nothing is claimed.
+    pub fn deal_ahead(&mut self) -> Option<(D::To, u64)> {
+        if self.met < PROMPT || !self.buffer.is_empty() {
+            return None;
+        }
+        self.dispatcher.deal_ahead()
+    }
+
+    /// Undoes [`deal_ahead`](Self::deal_ahead), but for the claim. What the source has brought instead is emitted
+    /// then, as ever.
+    pub fn take_back(&mut self, to: D::To, n: u64) {
+        self.met = 0;
+        self.dispatcher.take_back(to, n);
     }
 
     /// What comes from the buffer next, at most `most` events of it, to whom; `take` removes them from
@@ -54,6 +79,9 @@ impl<D: Dispatcher, B: Batch, M> Outlet<D, B, M> {
     /// Notes that the source has brought `n` events and gives them away; the deals in order, until the
     /// demand is used up. What is left over is to be stored.
     pub fn emit(&mut self, n: u64) -> Deals<'_, D> {
+        let meets = n > 0 && n == self.unmet;
+        self.met = if meets { self.met.saturating_add(1) } else { 0 };
+        self.unmet = 0;
         self.dispatcher.arrived(n);
         let available = if self.buffer.is_empty() { n } else { 0 };
         self.dispatcher.deal(available)

@@ -3,7 +3,7 @@
 use rustler::{Encoder, Env, ListIterator, NifResult, Term};
 use stage_core::{PartitionDispatcher, Queued};
 
-use super::{Ref, State, atoms};
+use super::{StageOutlet, State, atoms};
 
 /// Deals `counts`, a number of events for each partition, and queues what that leaves over; for each, who gets
 /// how many: a subscriber when it gets them all, otherwise a list of pairs. `none` of the events that were to be
@@ -12,7 +12,13 @@ use super::{Ref, State, atoms};
 /// The events have been dealt for a split before, or `new` of them come straight from the source. Then `later` is
 /// the answer, and nothing has changed, when not all of them can be split at once.
 #[rustler::nif]
-fn stage_split<'a>(env: Env<'a>, outlet: Ref, new: u64, counts: Term<'a>, none: u64) -> NifResult<Term<'a>> {
+fn stage_split<'a>(
+    env: Env<'a>,
+    outlet: &StageOutlet,
+    new: u64,
+    counts: Term<'a>,
+    none: u64,
+) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         if !state.take_in(new) {
             return Ok(atoms::later().encode(env));
@@ -29,7 +35,13 @@ fn stage_split<'a>(env: Env<'a>, outlet: Ref, new: u64, counts: Term<'a>, none: 
 
 /// As `stage_split`, for `n` events of one partition.
 #[rustler::nif]
-fn stage_route<'a>(env: Env<'a>, outlet: Ref, new: u64, partition: usize, n: u64) -> NifResult<Term<'a>> {
+fn stage_route<'a>(
+    env: Env<'a>,
+    outlet: &StageOutlet,
+    new: u64,
+    partition: usize,
+    n: u64,
+) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         if !state.take_in(new) {
             return Ok(atoms::later().encode(env));
@@ -68,7 +80,7 @@ fn route<'a>(env: Env<'a>, partitions: &mut PartitionDispatcher<u64>, partition:
 /// What a partition's queue has for its subscribers: pairs of a subscriber and a number of events, and `mark`
 /// for each mark that no partition holds back any more.
 #[rustler::nif]
-fn stage_serve<'a>(env: Env<'a>, outlet: Ref, partition: usize) -> NifResult<Term<'a>> {
+fn stage_serve<'a>(env: Env<'a>, outlet: &StageOutlet, partition: usize) -> NifResult<Term<'a>> {
     outlet.with(env, |state| Ok(serve(env, state.outlet.dispatcher_mut().partitions()?, partition)))
 }
 
@@ -88,6 +100,6 @@ pub(super) fn serve<'a>(
 
 /// Puts a mark behind what partitions have queued; false when none has.
 #[rustler::nif]
-fn stage_mark_queues(env: Env<'_>, outlet: Ref) -> NifResult<bool> {
+fn stage_mark_queues(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
     outlet.with(env, |state| Ok(state.outlet.dispatcher_mut().partitions()?.mark()))
 }

@@ -1,6 +1,7 @@
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use stage_core::{
-    BroadcastDispatcher, DemandDispatcher, DemandOptions, Dispatcher, Lag, PartitionDispatcher, Share,
+    BroadcastDispatcher, DemandDispatcher, DemandOptions, Dispatcher, Everyone, Lag, PartitionDispatcher,
+    Share,
 };
 
 use super::atoms;
@@ -36,6 +37,13 @@ pub struct Credited {
     pub exceeded: Option<u64>,
     pub queue: Option<usize>,
     pub lagged: u64,
+}
+
+impl Credited {
+    /// Whether it has come to nothing of these.
+    pub fn is_plain(&self) -> bool {
+        self.exceeded.is_none() && self.queue.is_none() && self.lagged == 0
+    }
 }
 
 /// From `:block`, `:cancel` or `{:drop_oldest, n}`.
@@ -169,6 +177,21 @@ impl Dispatcher for Route {
             Self::Demand(dispatcher) => dispatcher.deal_one(available).map(|(id, n)| (To::One(id), n)),
             Self::Broadcast(dispatcher) => dispatcher.deal_one(available).map(|(_, n)| (To::Everyone, n)),
             Self::Partition(dispatcher) => dispatcher.deal_one(available).map(|(_, n)| (To::Split, n)),
+        }
+    }
+    fn deal_ahead(&mut self) -> Option<(To, u64)> {
+        match self {
+            Self::Demand(dispatcher) => dispatcher.deal_ahead().map(|(id, n)| (To::One(id), n)),
+            Self::Broadcast(dispatcher) => dispatcher.deal_ahead().map(|(_, n)| (To::Everyone, n)),
+            Self::Partition(_) => None,
+        }
+    }
+
+    fn take_back(&mut self, to: To, n: u64) {
+        match (self, to) {
+            (Self::Demand(dispatcher), To::One(id)) => dispatcher.take_back(id, n),
+            (Self::Broadcast(dispatcher), To::Everyone) => dispatcher.take_back(Everyone, n),
+            _ => {}
         }
     }
 }
