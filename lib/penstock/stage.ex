@@ -193,15 +193,14 @@ defmodule Penstock.Stage do
   Starts a stage linked to the caller; `options` are those of `GenServer.start_link/3`.
 
   A stage begins with a heap of about 140 KB, for events come in batches. `spawn_opt: [min_heap_size: words]` sets another.
-  A consumer that gets 64 events a message and more keeps its messages beside its heap, unless
-  `spawn_opt: [message_queue_data: how]` says otherwise, and lets its heap grow to 2.4 MB when messages need it.
+  It grows with the messages that come, and keeps the size they need, up to 2.4 MB.
   """
   @spec start_link(module, term, GenServer.options()) :: GenServer.on_start()
   def start_link(module, argument, options \\ []) when is_atom(module) and is_list(options),
     do:
       GenServer.start_link(
         Penstock.Stage.Server,
-        {module, argument, Options.queue(options)},
+        {module, argument},
         Options.start(options)
       )
 
@@ -211,7 +210,7 @@ defmodule Penstock.Stage do
     do:
       GenServer.start(
         Penstock.Stage.Server,
-        {module, argument, Options.queue(options)},
+        {module, argument},
         Options.start(options)
       )
 

@@ -5,7 +5,7 @@ defmodule Penstock.Stage.Consumer do
 
   require Logger
 
-  alias Penstock.Stage.{Heap, Options, Outlet, Producer, Source, State, Subscribers}
+  alias Penstock.Stage.{Options, Outlet, Producer, Source, State, Subscribers}
   alias Penstock.Telemetry
 
   @type subscribed ::
@@ -97,13 +97,12 @@ defmodule Penstock.Stage.Consumer do
     {:stop, :noproc, {:ok, make_ref()}, stage}
   end
 
-  defp open(producer, current, _to, options, {cancel, {max, min, _} = flow}, stage) do
+  defp open(producer, current, _to, options, {cancel, {max, _, _} = flow}, stage) do
     tag = Process.monitor(producer)
     send_producer(producer, tag, {:subscribe, current, options})
 
     case handle_subscribe(stage, options, {producer, tag}) do
       {:automatic, state} ->
-        Heap.prepare(stage, max, min)
         send_producer(producer, tag, {:ask, max})
         opened(tag, {producer, cancel, flow}, %{stage | state: state})
 

@@ -26,13 +26,6 @@ defmodule Penstock.Stage.Options do
     end)
   end
 
-  @doc "Whether options to start a process with leave open how its message queue is kept."
-  @spec queue(keyword) :: :ours | :theirs
-  def queue(options) do
-    spawn = Keyword.get(options, :spawn_opt, [])
-    if is_list(spawn) and List.keymember?(spawn, :message_queue_data, 0), do: :theirs, else: :ours
-  end
-
   @doc "An integer within a range."
   @spec integer(keyword, atom, term, Range.t()) :: checked(integer)
   def integer(options, key, default, min..max//_) do

@@ -12,13 +12,13 @@ defmodule Penstock.Stage.Server do
   alias Penstock.Stage.{Consumer, Control, Heap, Options, Outlet, Producer, State, Subscribers}
 
   @impl :gen_server
-  def init({mod, arg, queue}) do
+  def init({mod, arg}) do
     case mod.init(arg) do
       {type, state} when type in [:producer, :producer_consumer, :consumer] ->
-        init(State.new(type, mod, state, queue), [])
+        init(State.new(type, mod, state), [])
 
       {type, state, options} when type in [:producer, :producer_consumer, :consumer] and is_list(options) ->
-        init(State.new(type, mod, state, queue), options)
+        init(State.new(type, mod, state), options)
 
       {:stop, _reason} = stop ->
         stop

@@ -14,19 +14,17 @@ defmodule Penstock.Stage.State do
     :outlet,
     :backlog,
     :paused,
-    queue: :ours,
     mode: :forward,
     sources: %{}
   ]
 
   # The two callbacks that are called for every message are kept as functions: that spares looking them up.
-  @spec new(:producer | :producer_consumer | :consumer, module, state :: term, queue) :: t
-  def new(type, mod, state, queue) do
+  @spec new(:producer | :producer_consumer | :consumer, module, state :: term) :: t
+  def new(type, mod, state) do
     %__MODULE__{
       mod: mod,
       state: state,
       type: type,
-      queue: queue,
       handle_demand: &mod.handle_demand/2,
       handle_events: &mod.handle_events/3
     }
@@ -50,13 +48,9 @@ defmodule Penstock.Stage.State do
           outlet: Outlet.t() | nil,
           backlog: :queue.queue(waiting) | nil,
           paused: nil | {mode_then :: :forward | :accumulate, asks :: [{from :: {pid, term}, integer}]},
-          queue: queue,
           mode: :forward | [held],
           sources: %{(tag :: reference) => Source.t()}
         }
-
-  @typedoc "Whether we choose how the message queue of the process is kept, or have been told."
-  @type queue :: :ours | :theirs
 
   @typedoc "How a step of a stage ends, as gen_server takes it."
   @type step :: {:noreply, t} | {:noreply, t, :hibernate | {:continue, term}} | {:stop, reason :: term, t}

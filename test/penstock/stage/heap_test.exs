@@ -18,59 +18,58 @@ defmodule Penstock.Stage.HeapTest do
     def handle_call(:sum, _from, sum), do: {:reply, sum, [], sum}
   end
 
-  defp consumer(subscription, options \\ []) do
-    {:ok, pid} = Stage.start(Counter, {self(), subscription}, options)
+  defp consumer(subscription) do
+    {:ok, pid} = Stage.start(Counter, {self(), subscription})
     on_exit(fn -> Process.exit(pid, :kill) end)
     {tag, _options} = accept(pid, Keyword.fetch!(subscription, :max_demand))
     {pid, tag}
   end
 
-  defp info(pid, item), do: pid |> Process.info(item) |> elem(1)
-
-  # All that its messages and its heap hold.
-  defp memory(pid) do
-    settle(pid)
-    {:garbage_collection_info, info} = Process.info(pid, :garbage_collection_info)
-    info[:recent_size] + info[:mbuf_size] + info[:old_heap_size]
+  defp min_heap_size(pid) do
+    {:garbage_collection, collection} = Process.info(pid, :garbage_collection)
+    collection[:min_heap_size]
   end
 
-  test "a consumer keeps nothing of a large message that it has handled" do
+  # Sends events, waits for the collection that leaves hardly anything, and says what the others left before it.
+  defp handle(pid, tag, events) do
+    :erlang.trace(pid, true, [:garbage_collection])
+    send_events(pid, tag, events)
+    collections(pid)
+  end
+
+  defp collections(pid) do
+    assert_receive {:trace, ^pid, kind, info} when kind in [:gc_minor_end, :gc_major_end], 5000
+    if info[:heap_size] + info[:mbuf_size] < 1000, do: [], else: [info[:heap_size] | collections(pid)]
+  end
+
+  test "a consumer's heap is collected when a large message has been handled, not while it is" do
     {consumer, tag} = consumer(max_demand: 1000)
-    before = memory(consumer)
-
-    for _ <- 1..4 do
-      send_events(consumer, tag, events(500))
-      assert memory(consumer) - before < 500
-    end
-
-    assert Stage.call(consumer, :sum) == 2000
+    # the first collection has the start of the process to clear up as well
+    handle(consumer, tag, events(300))
+    for _ <- 1..3, do: assert(handle(consumer, tag, events(300)) == [])
+    assert Stage.call(consumer, :sum) == 1200
   end
 
   test "messages that outgrow the heap let it grow to where they fit, and no further than to 300,000 words" do
     {consumer, tag} = consumer(max_demand: 200_000)
-    narrow = info(consumer, :garbage_collection)[:min_heap_size]
-
-    for _ <- 1..3 do
-      send_events(consumer, tag, events(5000))
-      settle(consumer)
-    end
-
-    assert info(consumer, :garbage_collection)[:min_heap_size] > max(narrow, 120_000)
-
-    for _ <- 1..3 do
-      send_events(consumer, tag, events(100_000))
-      settle(consumer)
-    end
-
-    assert info(consumer, :garbage_collection)[:min_heap_size] < 350_000
+    assert [_ | _] = handle(consumer, tag, events(1500))
+    assert [] = handle(consumer, tag, events(1500))
+    assert min_heap_size(consumer) in 40_000..200_000
+    assert [_ | _] = handle(consumer, tag, events(50_000))
+    assert min_heap_size(consumer) in 300_000..350_000
+    send_events(consumer, tag, events(50_000))
+    assert Stage.call(consumer, :sum) == 103_000
+    assert min_heap_size(consumer) in 300_000..350_000
   end
 
-  test "messages wait beside the heap when they are large, or as the owner says" do
-    {large, _tag} = consumer(max_demand: 1000)
-    assert info(large, :message_queue_data) == :off_heap
-    {small, _tag} = consumer(max_demand: 10)
-    assert info(small, :message_queue_data) == :on_heap
-    {told, _tag} = consumer([max_demand: 1000], spawn_opt: [message_queue_data: :on_heap])
-    assert info(told, :message_queue_data) == :on_heap
+  test "nothing is collected while messages wait" do
+    {consumer, tag} = consumer(max_demand: 1000)
+    :sys.suspend(consumer)
+    :erlang.trace(consumer, true, [:garbage_collection])
+    for _ <- 1..3, do: send_events(consumer, tag, events(100))
+    send(consumer, :unknown)
+    :sys.resume(consumer)
+    assert Stage.call(consumer, :sum) == 300
+    refute_received {:trace, ^consumer, :gc_minor_start, _info}
   end
 end
