@@ -67,9 +67,9 @@ defmodule Penstock.Stage.HeapTest do
     :sys.suspend(consumer)
     :erlang.trace(consumer, true, [:garbage_collection])
     for _ <- 1..3, do: send_events(consumer, tag, events(100))
-    send(consumer, :unknown)
+    request = :gen_server.send_request(consumer, :sum)
     :sys.resume(consumer)
-    assert Stage.call(consumer, :sum) == 300
+    assert {:reply, 300} = :gen_server.receive_response(request, 5000)
     refute_received {:trace, ^consumer, :gc_minor_start, _info}
   end
 end
