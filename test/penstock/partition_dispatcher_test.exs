@@ -53,6 +53,18 @@ defmodule Penstock.PartitionDispatcherTest do
     end
   end
 
+  test "a single partition serves its consumers in turn, and what nobody waits for waits in order" do
+    producer = producer(partitions: 1, consumers_per_partition: 2)
+    [a, b] = for n <- [40, 30], do: ask(producer, join(producer, 0), n)
+    emit(producer, 1..10)
+    emit(producer, 11..110)
+    emit(producer, [111])
+    delivered = got(producer, a) ++ got(producer, b)
+    assert Enum.sort(delivered) == Enum.to_list(1..70)
+    ask(producer, a, 100)
+    assert got(producer, a) == Enum.to_list(71..111)
+  end
+
   test "partitions may be named by any enumerable, and many of them by a hash of one's own" do
     for partitions <- [5..9, MapSet.new([5, 6, 7, 8, 9]), 5..50] do
       producer = producer(partitions: partitions, hash: &{&1 * 10, &1})

@@ -44,6 +44,9 @@ defmodule Penstock.Stage.Outlet.Partition do
   # Up to this many new events are told apart before the core is asked whether there is demand for them.
   @quick 64
 
+  # A single partition has every event that no function of the user's has a say in.
+  defguardp alone?(route) when route.hash == nil and route.count == 1
+
   @spec new([term, ...], hash, pos_integer | :infinity) :: t
   def new(names, hash, limit) do
     indexes = names |> Enum.with_index() |> Map.new()
@@ -104,12 +107,21 @@ defmodule Penstock.Stage.Outlet.Partition do
   # Sends new events, if there is demand for all and they are so few that it doesn't matter to have found out
   # their partitions in vain.
   @spec emit(Outlet.t(), [term, ...], pos_integer) :: Outlet.t() | :later
-  def emit(outlet, events, size) when size <= @quick, do: split(outlet, events, size, size)
+  def emit(%Outlet{route: route} = outlet, events, size) when size <= @quick or alone?(route),
+    do: split(outlet, events, size, size)
+
   def emit(_outlet, _events, _size), do: :later
 
   # Sends each event to a consumer of its partition, or queues it there.
   @spec deal(Outlet.t(), [term, ...], pos_integer) :: Outlet.t()
   def deal(outlet, events, size), do: split(outlet, events, size, 0)
+
+  defp split(%Outlet{core: core, route: route} = outlet, events, size, new) when alone?(route) do
+    case Native.stage_route(core, new, 0, size) do
+      :later -> :later
+      dealt -> hand(dealt, events, size, 0, outlet)
+    end
+  end
 
   defp split(%Outlet{core: core, route: route} = outlet, [event], 1, new) do
     with {event, index} <- locate(event, route),
