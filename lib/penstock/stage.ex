@@ -68,7 +68,7 @@ defmodule Penstock.Stage do
   `{:shutdown, _}`; a `:temporary` one never does.
   """
 
-  alias Penstock.Stage.Options
+  alias Penstock.Stage.{Loop, Options}
 
   @type stage :: pid | atom | {:global, term} | {:via, module, term} | {name :: atom, node}
   @typedoc "Names a subscription, for its consumer; a reference unless the consumer chose otherwise."
@@ -197,22 +197,12 @@ defmodule Penstock.Stage do
   """
   @spec start_link(module, term, GenServer.options()) :: GenServer.on_start()
   def start_link(module, argument, options \\ []) when is_atom(module) and is_list(options),
-    do:
-      GenServer.start_link(
-        Penstock.Stage.Server,
-        {module, argument},
-        Options.start(options)
-      )
+    do: Loop.start(:link, {module, argument}, Options.start(options))
 
   @doc "Starts a stage without a link."
   @spec start(module, term, GenServer.options()) :: GenServer.on_start()
   def start(module, argument, options \\ []) when is_atom(module) and is_list(options),
-    do:
-      GenServer.start(
-        Penstock.Stage.Server,
-        {module, argument},
-        Options.start(options)
-      )
+    do: Loop.start(:nolink, {module, argument}, Options.start(options))
 
   @doc "Stops a stage and waits until it has ended."
   @spec stop(stage, reason :: term, timeout) :: :ok

@@ -14,14 +14,9 @@ defmodule Penstock.Stage.Heap do
   # In words. A heap that grows beyond this is left alone: its owner has a use for it.
   @most 300_000
 
-  @collect :"$penstock_collect"
-
-  # What `handle_continue/2` gets when it is time to collect.
-  defmacro collect_message, do: @collect
-
-  # gen_server keeps the message that it has called a callback for: only in `handle_continue/2` is it dead.
+  # The loop keeps the message until its callback has returned, so it is the loop that collects.
   @spec collect_after(State.step(), size :: non_neg_integer) :: State.step()
-  def collect_after({:noreply, stage}, size) when size >= @large, do: {:noreply, stage, {:continue, @collect}}
+  def collect_after({:noreply, stage}, size) when size >= @large, do: {:noreply, stage, :collect}
   def collect_after(step, _size), do: step
 
   @spec collect() :: :ok

@@ -1,17 +1,20 @@
 defmodule Penstock.Stage.Server do
   @moduledoc false
-  # The process of a stage: a gen_server that sorts messages to the producer's and the consumer's side and
-  # everything else to the stage's own module.
-
-  @behaviour :gen_server
+  # What a stage does with a message: sorts it to the producer's or the consumer's side, or to the stage's own
+  # module. The callbacks are gen_server's, but for `:collect`, which `Penstock.Stage.Heap` explains; the loop that
+  # calls them is `Penstock.Stage.Loop`.
 
   require Logger
-  require Penstock.Stage.Heap
 
   alias Penstock.Dispatcher
   alias Penstock.Stage.{Consumer, Control, Heap, Options, Outlet, Producer, State, Subscribers}
 
-  @impl :gen_server
+  @type replied ::
+          {:reply, term, State.t()}
+          | {:reply, term, State.t(), :hibernate}
+          | {:stop, reason :: term, reply :: term, State.t()}
+
+  @spec init({module, argument :: term}) :: {:ok, State.t()} | {:stop, reason :: term} | :ignore
   def init({mod, arg}) do
     case mod.init(arg) do
       {type, state} when type in [:producer, :producer_consumer, :consumer] ->
@@ -74,7 +77,7 @@ defmodule Penstock.Stage.Server do
   defp init_producers(:producer, options), do: {:ok, [], options}
   defp init_producers(_type, options), do: Options.list(options, :subscribe_to, [])
 
-  @impl :gen_server
+  @spec handle_call(term, GenServer.from(), State.t()) :: replied | State.step()
   def handle_call({:"$info", message}, _from, stage), do: {:reply, :ok, info(message, stage)}
   def handle_call(:"$demand", _from, stage), do: {:reply, Control.mode(stage), stage}
   def handle_call({:"$penstock", :pause}, _from, stage), do: Control.pause(stage)
@@ -111,7 +114,7 @@ defmodule Penstock.Stage.Server do
     end
   end
 
-  @impl :gen_server
+  @spec handle_cast(term, State.t()) :: State.step()
   def handle_cast({:"$info", message}, stage), do: {:noreply, info(message, stage)}
   def handle_cast({:"$demand", mode}, stage), do: Control.set_mode(mode, stage)
 
@@ -134,7 +137,7 @@ defmodule Penstock.Stage.Server do
   defp info(message, %State{type: :producer} = stage), do: Producer.info(message, stage)
   defp info(message, %State{type: :producer_consumer} = stage), do: Consumer.info(message, stage)
 
-  @impl :gen_server
+  @spec handle_info(term, State.t()) :: State.step()
   def handle_info({:"$gen_consumer", {pid, _tag} = from, events}, %State{type: type} = stage)
       when is_pid(pid) and is_list(events) and type != :producer do
     size = length(events)
@@ -205,18 +208,12 @@ defmodule Penstock.Stage.Server do
     end
   end
 
-  @impl :gen_server
-  def handle_continue(Heap.collect_message(), stage) do
-    Heap.collect()
-    {:noreply, stage}
-  end
-
-  @impl :gen_server
+  @spec terminate(reason :: term, State.t()) :: term
   def terminate(reason, %State{mod: mod, state: state}) do
     if function_exported?(mod, :terminate, 2), do: mod.terminate(reason, state), else: :ok
   end
 
-  @impl :gen_server
+  @spec code_change(old :: term, State.t(), extra :: term) :: {:ok, State.t()} | term
   def code_change(old, %State{mod: mod, state: state} = stage, extra) do
     if function_exported?(mod, :code_change, 3) do
       with {:ok, state} <- mod.code_change(old, state, extra), do: {:ok, %{stage | state: state}}
@@ -225,7 +222,7 @@ defmodule Penstock.Stage.Server do
     end
   end
 
-  @impl :gen_server
+  @spec format_status(:normal | :terminate, [term]) :: term
   def format_status(why, [dictionary, %State{mod: mod, state: state} = stage]) do
     if function_exported?(mod, :format_status, 2) do
       try do

@@ -52,6 +52,6 @@ defmodule Penstock.Stage.State do
           sources: %{(tag :: reference) => Source.t()}
         }
 
-  @typedoc "How a step of a stage ends, as gen_server takes it."
-  @type step :: {:noreply, t} | {:noreply, t, :hibernate | {:continue, term}} | {:stop, reason :: term, t}
+  @typedoc "How a step of a stage ends."
+  @type step :: {:noreply, t} | {:noreply, t, :hibernate | :collect} | {:stop, reason :: term, t}
 end
