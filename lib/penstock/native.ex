@@ -37,6 +37,7 @@ defmodule Penstock.Native do
   def stage_serve(_outlet, _partition), do: :erlang.nif_error(:not_loaded)
   def stage_mark_queues(_outlet), do: :erlang.nif_error(:not_loaded)
   def stage_store(_outlet, _events, _n), do: :erlang.nif_error(:not_loaded)
+  def stage_sift(_fields, _events), do: :erlang.nif_error(:not_loaded)
   def stage_mark(_outlet), do: :erlang.nif_error(:not_loaded)
 
   def event_store_open(_connection_string), do: :erlang.nif_error(:not_loaded)

@@ -6,6 +6,7 @@
 mod meter;
 mod partition;
 mod route;
+mod sift;
 mod term_batch;
 
 use std::sync::{Mutex, MutexGuard};
@@ -20,7 +21,7 @@ use term_batch::{CHUNK, EnvBatch, TermBatch};
 mod atoms {
     rustler::atoms! {
         nil, infinity, first, last, mark, heap, native, buffered, exceeded, queued, broadcast, partition,
-        everyone, split, later, all, cancel, lagged, ahead,
+        everyone, split, later, all, cancel, lagged, ahead, is,
     }
 }
 
