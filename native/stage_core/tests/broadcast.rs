@@ -163,3 +163,21 @@ fn when_all_hold_nobody_up_the_fastest_sets_the_pace() {
     assert_eq!(dispatcher.share(&"fast", 5, 5), Ok(Share::All));
     assert_eq!(dispatcher.share(&"slow", 5, 5), Ok(Share::Part { now: 2, dropped: 2 }));
 }
+
+#[test]
+fn a_deal_ahead_is_for_all_when_all_block_and_is_taken_back_whole() {
+    let mut dispatcher = BroadcastDispatcher::new();
+    dispatcher.subscribe("a", Lag::Block).unwrap();
+    dispatcher.subscribe("b", Lag::Block).unwrap();
+    dispatcher.credit(&"a", 3).unwrap();
+    assert_eq!(dispatcher.deal_ahead(), None, "b waits for nothing");
+    dispatcher.credit(&"b", 5).unwrap();
+    assert_eq!(dispatcher.deal_ahead(), Some((Everyone, 3)));
+    assert_eq!((dispatcher.demand(), dispatcher.claimed()), (0, 0));
+    dispatcher.take_back(Everyone, 3);
+    assert_eq!((dispatcher.demand(), dispatcher.claimed()), (3, 3));
+    assert_eq!(dispatcher.deal_ahead(), None, "the source owes 3");
+    dispatcher.arrived(3);
+    dispatcher.subscribe("c", Lag::DropOldest(1)).unwrap();
+    assert_eq!(dispatcher.deal_ahead(), None, "c holds nobody up");
+}

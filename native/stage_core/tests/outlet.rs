@@ -15,6 +15,9 @@ enum Step {
     Subscribe(u8),
     Cancel(u8),
     Ask(u8, u64),
+    /// Asks of a source that answers before anything else happens, so many times with what it was asked for and then
+    /// with another number of events.
+    AskSource(u8, u64, u8, usize),
     Emit(usize),
     Mark,
 }
@@ -24,6 +27,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..4u8).prop_map(Step::Subscribe),
         1 => (0..4u8).prop_map(Step::Cancel),
         5 => (0..4u8, 1..15u64).prop_map(|(key, n)| Step::Ask(key, n)),
+        3 => (0..4u8, 1..15u64, 0..20u8, 0..25usize)
+            .prop_map(|(key, n, times, brought)| Step::AskSource(key, n, times, brought)),
         4 => (0..25usize).prop_map(Step::Emit),
         1 => Just(Step::Mark),
     ]
@@ -69,6 +74,46 @@ impl Producer {
         }
     }
 
+    fn emit(&mut self, n: usize) {
+        let mut events = self.fresh(n);
+        let deals: Vec<_> = self.outlet.emit(n as u64).collect();
+        for (to, n) in deals {
+            self.deliver(to, &mut events.drain(..n as usize));
+        }
+        if !events.is_empty() {
+            assert_eq!(self.outlet.store(events).excess(), 0);
+        }
+    }
+
+    fn ask(&mut self, key: u8, n: u64) -> bool {
+        let known = self.outlet.dispatcher_mut().credit(&key, n).is_ok();
+        if known {
+            *self.demand.get_mut(&key).expect("a living consumer") += n;
+            self.asked += n;
+            self.drain();
+        }
+        known
+    }
+
+    fn ask_source(&mut self, brought: Option<usize>) {
+        let Some((to, n)) = self.outlet.deal_ahead() else {
+            let claimed = self.outlet.claim();
+            self.asked_upstream += claimed;
+            return self.emit(brought.unwrap_or(claimed as usize));
+        };
+        self.asked_upstream += n;
+        match brought {
+            Some(other) if other as u64 != n => {
+                self.outlet.take_back(to, n);
+                self.emit(other);
+            }
+            _ => {
+                let events = self.fresh(n as usize);
+                self.deliver(to, &mut events.into_iter());
+            }
+        }
+    }
+
     fn run(&mut self, step: Step) {
         match step {
             Step::Subscribe(key) => {
@@ -80,23 +125,18 @@ impl Producer {
                 assert_eq!(self.outlet.dispatcher_mut().cancel(&key), self.demand.remove(&key))
             }
             Step::Ask(key, n) => {
-                if self.outlet.dispatcher_mut().credit(&key, n).is_ok() {
-                    *self.demand.get_mut(&key).expect("a living consumer") += n;
-                    self.asked += n;
-                    self.drain();
+                if self.ask(key, n) {
                     self.asked_upstream += self.outlet.claim();
                 }
             }
-            Step::Emit(n) => {
-                let mut events = self.fresh(n);
-                let deals: Vec<_> = self.outlet.emit(n as u64).collect();
-                for (to, n) in deals {
-                    self.deliver(to, &mut events.drain(..n as usize));
-                }
-                if !events.is_empty() {
-                    assert_eq!(self.outlet.store(events).excess(), 0);
+            Step::AskSource(key, n, times, brought) => {
+                for answer in (0..times).map(|_| None).chain([Some(brought)]) {
+                    if self.ask(key, n) {
+                        self.ask_source(answer);
+                    }
                 }
             }
+            Step::Emit(n) => self.emit(n),
             Step::Mark => {
                 let mark = self.fresh(1)[0];
                 self.sent.extend(self.outlet.mark(mark));
@@ -146,4 +186,47 @@ fn what_a_dead_consumer_asked_for_is_buffered_and_the_next_ask_is_served_from_th
     assert_eq!(outlet.next(100, take), Some(Delivery::Events("new", 4)));
     assert_eq!(outlet.next(100, take), None);
     assert_eq!(outlet.claim(), 0, "the source still owes 6");
+}
+
+/// An outlet of one subscriber whose source has met its claims so far.
+fn prompt() -> Outlet<DemandDispatcher<&'static str>, u64, ()> {
+    let mut outlet = Outlet::new(DemandDispatcher::default(), Buffer::new(None, Keep::Last));
+    outlet.dispatcher_mut().subscribe("a").expect("a new one");
+    let mut asks = 0;
+    loop {
+        outlet.dispatcher_mut().credit(&"a", 5).expect("a known one");
+        if let Some(dealt) = outlet.deal_ahead() {
+            assert_eq!(dealt, ("a", 5));
+            assert!(asks > 0, "nothing is known of the source yet");
+            return outlet;
+        }
+        assert_eq!(outlet.claim(), 5);
+        assert_eq!(outlet.emit(5).collect::<Vec<_>>(), [("a", 5)]);
+        asks += 1;
+    }
+}
+
+#[test]
+fn a_deal_ahead_that_is_taken_back_leaves_the_claim_and_the_demand() {
+    let mut outlet = prompt();
+    outlet.take_back("a", 5);
+    assert_eq!((outlet.dispatcher().demand(), outlet.dispatcher().claimed()), (5, 5));
+    assert_eq!(outlet.emit(3).collect::<Vec<_>>(), [("a", 3)]);
+    assert_eq!((outlet.dispatcher().demand(), outlet.dispatcher().claimed()), (2, 2));
+    outlet.dispatcher_mut().credit(&"a", 1).unwrap();
+    assert_eq!(outlet.deal_ahead(), None, "it is not to be expected any more");
+    assert_eq!(outlet.claim(), 1);
+}
+
+#[test]
+fn nothing_is_dealt_ahead_that_more_than_one_would_get_or_that_the_source_owes() {
+    let mut outlet = prompt();
+    outlet.dispatcher_mut().subscribe("b").unwrap();
+    for key in ["a", "b"] {
+        outlet.dispatcher_mut().credit(&key, 2).unwrap();
+    }
+    assert_eq!(outlet.deal_ahead(), None);
+    assert_eq!(outlet.claim(), 4);
+    outlet.dispatcher_mut().cancel(&"b");
+    assert_eq!(outlet.deal_ahead(), None, "the source owes 4");
 }

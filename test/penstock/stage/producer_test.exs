@@ -172,6 +172,88 @@ defmodule Penstock.Stage.ProducerTest do
     assert batches(producer, tag) == [[:call], [:cast], [:info]]
   end
 
+  describe "a source that has met every ask at once" do
+    # Follows the rule until it is told how to answer the next ask.
+    defp prompt(dispatcher \\ Penstock.DemandDispatcher) do
+      answer = fn n, script ->
+        next = Map.get(script, :next, 0)
+
+        brings = fn count ->
+          {Enum.to_list(next..(next + count - 1)//1), Map.put(script, :next, next + count)}
+        end
+
+        case Map.get(script, :answer, :exact) do
+          :exact -> brings.(n) |> then(fn {events, script} -> {:noreply, events, script} end)
+          {:count, count} -> brings.(count) |> then(fn {events, script} -> {:noreply, events, script} end)
+          :hibernate -> brings.(n) |> then(fn {events, script} -> {:noreply, events, script, :hibernate} end)
+          :improper -> {:noreply, [1 | 2], script}
+          :raise -> raise "no events"
+        end
+      end
+
+      next = fn {:next, how}, script -> {:noreply, [], Map.put(script, :answer, how)} end
+      producer = producer([dispatcher: dispatcher], %{handle_demand: answer, handle_info: next})
+      tag = subscribe(producer)
+      for n <- 0..19, do: assert(once(producer, tag, 2) == [2 * n, 2 * n + 1])
+      {producer, tag}
+    end
+
+    defp once(producer, tag, n) do
+      ask(producer, tag, n)
+      producer |> batches(tag) |> Enum.concat()
+    end
+
+    defp next(producer, how), do: send(producer, {:next, how})
+
+    test "may bring less, more or nothing the next time, and owes what it has not brought" do
+      for dispatcher <- [Penstock.DemandDispatcher, Penstock.BroadcastDispatcher] do
+        {producer, tag} = prompt(dispatcher)
+        next(producer, {:count, 1})
+        assert once(producer, tag, 3) == [40]
+        assert %{demand: 2} = Stage.info(producer)
+        assert_receive {:handle_demand, ^producer, 3}
+        next(producer, {:count, 5})
+        assert once(producer, tag, 1) == [41, 42, 43]
+        assert_receive {:handle_demand, ^producer, 1}
+        assert %{demand: 0, buffered: 2} = Stage.info(producer)
+        next(producer, {:count, 0})
+        assert once(producer, tag, 4) == [44, 45]
+        assert %{demand: 2, buffered: 0} = Stage.info(producer)
+        Stage.cast(producer, {:emit, [46]})
+        next(producer, :exact)
+        assert once(producer, tag, 2) == [46, 46, 47]
+      end
+    end
+
+    test "may hibernate" do
+      {producer, tag} = prompt()
+      next(producer, :hibernate)
+      assert once(producer, tag, 2) == [40, 41]
+    end
+
+    test "and then fails or answers with nonsense ends without having sent anything" do
+      for {how, error} <- [raise: %RuntimeError{message: "no events"}, improper: :badarg] do
+        {producer, tag} = prompt()
+        monitor = Process.monitor(producer)
+        next(producer, how)
+        ask(producer, tag, 2)
+        assert_receive {:DOWN, ^monitor, _, _, {^error, _stack}}
+        refute_received {:"$gen_consumer", {^producer, ^tag}, _events}
+      end
+    end
+
+    test "serves who waits for most when two wait" do
+      {producer, first} = prompt()
+      second = subscribe(producer)
+      next(producer, {:count, 0})
+      assert once(producer, first, 3) == []
+      next(producer, :exact)
+      assert once(producer, second, 2) == []
+      assert producer |> batches(first) |> Enum.concat() == [40, 41]
+      assert %{demand: 3} = Stage.info(producer)
+    end
+  end
+
   test "events that handle_cancel returns go to those who stay" do
     producer = producer([], %{handle_cancel: fn _, _, script -> {:noreply, [:late], script, :hibernate} end})
     leaves = ask(producer, subscribe(producer), 5)
