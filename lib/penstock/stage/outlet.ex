@@ -248,8 +248,13 @@ defmodule Penstock.Stage.Outlet do
     case sieves do
       %{^id => :expelled} -> outlet
       %{^id => sieve} -> sieve |> Sieve.run(events) |> sifted(id, outlet)
-      %{} -> Subscribers.deliver(subscribers, id, events) && outlet
+      %{} -> send_events(subscribers, id, events, outlet)
     end
+  end
+
+  defp send_events(subscribers, id, events, outlet) do
+    Subscribers.deliver(subscribers, id, events)
+    outlet
   end
 
   defp sifted({:failed, how}, id, outlet), do: expel(outlet, id, {:filter_failed, how})
