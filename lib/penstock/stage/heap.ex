@@ -1,8 +1,7 @@
 defmodule Penstock.Stage.Heap do
   @moduledoc false
-  # When the heap of a stage with large messages is collected: between two of them, when hardly anything is alive and
-  # it costs 0.2 us, and not in the middle of one, when all the events that it has received or made so far are copied
-  # once more.
+  # When the heap of a stage that receives large messages is collected: between two of them, when hardly anything is
+  # alive and it costs 0.2 us, and not in the middle of one, when all of its events are copied once more.
   #
   # Messages that wait are part of the heap, so it is collected when none does; and it grows to where the messages
   # fit that come at once, or it is collected as soon as one is received.

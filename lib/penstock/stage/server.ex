@@ -160,7 +160,7 @@ defmodule Penstock.Stage.Server do
 
   def handle_info({:"$gen_producer", {pid, _tag} = from, {:ask, n}}, stage)
       when is_pid(pid) and is_integer(n) do
-    from |> Producer.ask(n, stage) |> pump() |> Heap.collect_after(n)
+    from |> Producer.ask(n, stage) |> pump()
   end
 
   def handle_info({:"$gen_producer", {pid, _tag} = from, {:subscribe, current, options}}, stage)

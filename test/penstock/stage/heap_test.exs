@@ -3,7 +3,7 @@ defmodule Penstock.Stage.HeapTest do
 
   import Penstock.StageWire
 
-  alias Penstock.{ScriptedStage, Stage}
+  alias Penstock.Stage
 
   @moduletag :capture_log
 
@@ -63,22 +63,6 @@ defmodule Penstock.Stage.HeapTest do
     handle(consumer, tag, events(300))
     for _ <- 1..3, do: assert(handle(consumer, tag, events(300)) == [])
     assert Stage.call(consumer, :sum) == 1200
-  end
-
-  test "a producer's heap is collected when it has answered a large ask" do
-    make = fn n, script -> {:noreply, events(n), script} end
-    {:ok, producer} = ScriptedStage.start(:producer, [], %{handle_demand: make})
-    on_exit(fn -> Process.exit(producer, :kill) end)
-    tag = subscribe(producer)
-    settle(producer)
-    :erlang.trace(producer, true, [:garbage_collection])
-
-    for _ <- 1..3 do
-      ask(producer, tag, 300)
-      collections(producer)
-    end
-
-    assert length(Enum.concat(batches(producer, tag))) == 900
   end
 
   test "messages that outgrow the heap let it grow to where they fit, and no further than to 833,000 words" do
