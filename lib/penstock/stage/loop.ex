@@ -44,7 +44,7 @@ defmodule Penstock.Stage.Loop do
     case protected(fn -> Server.init(argument) end) do
       {:ok, stage} ->
         :proc_lib.init_ack(starter, {:ok, self()})
-        loop(stage, debug, environment)
+        __MODULE__.loop(stage, debug, environment)
 
       {:raised, :throw, value, _stack} ->
         decline(value, starter, registered)
@@ -92,8 +92,10 @@ defmodule Penstock.Stage.Loop do
   defp unregister({:via, module, name}), do: module.unregister_name(name)
   defp unregister(_pid), do: true
 
+  # Called by its full name, so that a stage is in new code with the next message after that was loaded.
+  @doc false
   @spec loop(Penstock.Stage.State.t(), [:sys.dbg_opt()], environment) :: no_return
-  defp loop(stage, debug, {_parent, _name, hibernate_after} = environment) do
+  def loop(stage, debug, {_parent, _name, hibernate_after} = environment) do
     receive do
       message -> take(message, stage, debug, environment)
     after
@@ -144,27 +146,28 @@ defmodule Penstock.Stage.Loop do
   end
 
   # The two that a stage is for, by themselves.
-  defp continue({:noreply, stage}, _message, _old, [], environment), do: loop(stage, [], environment)
+  defp continue({:noreply, stage}, _message, _old, [], environment),
+    do: __MODULE__.loop(stage, [], environment)
 
   # The message is dead by now, and all that it brought.
   defp continue({:noreply, stage, :collect}, _message, _old, [], environment) do
     Heap.collect()
-    loop(stage, [], environment)
+    __MODULE__.loop(stage, [], environment)
   end
 
   defp continue(step, message, old, debug, {_parent, name, _after} = environment) do
     case {step, message} do
       {{:noreply, stage}, _message} ->
-        loop(stage, note(debug, name, {:noreply, stage}), environment)
+        __MODULE__.loop(stage, note(debug, name, {:noreply, stage}), environment)
 
       {{:noreply, stage, :collect}, _message} ->
-        loop(stage, note(debug, name, {:noreply, stage}), environment)
+        __MODULE__.loop(stage, note(debug, name, {:noreply, stage}), environment)
 
       {{:noreply, stage, :hibernate}, _message} ->
         hibernate(stage, note(debug, name, {:noreply, stage}), environment)
 
       {{:reply, reply, stage}, {:"$gen_call", from, _request}} ->
-        loop(stage, reply(from, reply, stage, debug, name), environment)
+        __MODULE__.loop(stage, reply(from, reply, stage, debug, name), environment)
 
       {{:reply, reply, stage, :hibernate}, {:"$gen_call", from, _request}} ->
         hibernate(stage, reply(from, reply, stage, debug, name), environment)
@@ -224,7 +227,7 @@ defmodule Penstock.Stage.Loop do
   # What `:sys` calls.
 
   @doc false
-  def system_continue(_parent, debug, {stage, environment}), do: loop(stage, debug, environment)
+  def system_continue(_parent, debug, {stage, environment}), do: __MODULE__.loop(stage, debug, environment)
 
   @doc false
   def system_terminate(reason, _parent, debug, {stage, environment}),
