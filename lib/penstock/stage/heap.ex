@@ -8,17 +8,23 @@ defmodule Penstock.Stage.Heap do
 
   alias Penstock.Stage.State
 
-  # Of messages of fewer events most are dead anyway by the next collection.
-  @large 64
+  # Of smaller messages, in events, most are dead anyway by the next collection.
+  @large 32
+  @large_of_words 200
 
   # In words; the VM makes 833,000 of it, for heaps grow by steps. A heap that grows beyond this is left alone: its
   # owner has a use for it.
   @most 600_000
 
   # The loop keeps the message until its callback has returned, so it is the loop that collects.
-  @spec collect_after(State.step(), size :: non_neg_integer) :: State.step()
-  def collect_after({:noreply, stage}, size) when size >= @large, do: {:noreply, stage, :collect}
-  def collect_after(step, _size), do: step
+  @spec collect_after(State.step(), large? :: boolean) :: State.step()
+  def collect_after({:noreply, stage}, true), do: {:noreply, stage, :collect}
+  def collect_after(step, _large?), do: step
+
+  # Whether a message with these events is a large one, by the look of the first of them.
+  @spec large?([term], size :: non_neg_integer) :: boolean
+  def large?([event | _], size) when is_number(event) or is_atom(event), do: size >= @large_of_words
+  def large?(_events, size), do: size >= @large
 
   @spec collect() :: :ok
   def collect do

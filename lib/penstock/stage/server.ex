@@ -141,7 +141,8 @@ defmodule Penstock.Stage.Server do
   def handle_info({:"$gen_consumer", {pid, _tag} = from, events}, %State{type: type} = stage)
       when is_pid(pid) and is_list(events) and type != :producer do
     size = length(events)
-    from |> Consumer.receive_events(events, size, stage) |> Heap.collect_after(size)
+    large? = Heap.large?(events, size)
+    from |> Consumer.receive_events(events, size, stage) |> Heap.collect_after(large?)
   end
 
   def handle_info({:"$gen_consumer", {_pid, tag}, {:cancel, reason}}, %State{type: type} = stage)

@@ -4,6 +4,7 @@ defmodule Penstock.Stage.HeapTest do
   import Penstock.StageWire
 
   alias Penstock.Stage
+  alias Penstock.Stage.Heap
 
   @moduletag :capture_log
 
@@ -75,6 +76,30 @@ defmodule Penstock.Stage.HeapTest do
     send_events(consumer, tag, events(50_000))
     assert Stage.call(consumer, :sum) == 103_000
     assert min_heap_size(consumer) in 600_000..850_000
+  end
+
+  test "a message is large by the number of its events, and of small events it takes more" do
+    {consumer, tag} = consumer(max_demand: 1000)
+    {:module, Heap} = Code.ensure_loaded(Heap)
+    assert :erlang.trace_pattern({Heap, :collect, 0}, true, [:global]) == 1
+    :erlang.trace(consumer, true, [:call])
+
+    for {events, large?} <- [
+          {events(32), true},
+          {events(31), false},
+          {Enum.to_list(1..200), true},
+          {Enum.to_list(1..199), false},
+          {[], false}
+        ] do
+      send_events(consumer, tag, events)
+      settle(consumer)
+      delivered = :erlang.trace_delivered(consumer)
+      assert_receive {:trace_delivered, ^consumer, ^delivered}
+
+      if large?,
+        do: assert_received({:trace, ^consumer, :call, {Heap, :collect, []}}),
+        else: refute_received({:trace, ^consumer, :call, _call})
+    end
   end
 
   test "nothing is collected while messages wait" do
