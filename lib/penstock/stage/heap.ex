@@ -1,6 +1,8 @@
 defmodule Penstock.Stage.Heap do
   @moduledoc false
-  # When the heap of a stage that receives large messages is collected: between two of them, when hardly anything is
+  # When the heap of a stage grows and is collected.
+  #
+  # That of one that receives large messages is collected between two of them, when hardly anything is
   # alive and it costs 0.2 us, and not in the middle of one, when all of its events are copied once more.
   #
   # Messages that wait are part of the heap, so it is collected when none does; and it grows to where the messages
@@ -11,6 +13,9 @@ defmodule Penstock.Stage.Heap do
   # Of smaller messages, in events, most are dead anyway by the next collection.
   @large 32
   @large_of_words 200
+
+  # So few events do not make a heap grow by much.
+  @few 16
 
   # In words; the VM makes 833,000 of it, for heaps grow by steps. A heap that grows beyond this is left alone: its
   # owner has a use for it.
@@ -41,6 +46,18 @@ defmodule Penstock.Stage.Heap do
       min < @most -> widen(min(2 * size, @most))
       true -> :ok
     end
+  end
+
+  # Makes room before a heap grows by itself, step by step, and copies with each of them all that it keeps: `n` events
+  # more, at least, and more of them to come.
+  @spec make_room(n :: pos_integer) :: :ok
+  def make_room(n) when n < @few, do: :ok
+
+  def make_room(_n) do
+    {:heap_size, size} = :erlang.process_info(self(), :heap_size)
+    {:min_heap_size, min} = :erlang.process_info(self(), :min_heap_size)
+    if size > min and min < @most, do: Process.flag(:min_heap_size, min(3 * size, @most))
+    :ok
   end
 
   # It was too small for what came, and was collected at the worst time: the next one is not.

@@ -7,7 +7,7 @@ defmodule Penstock.Stage.Outlet do
   require Logger
 
   alias Penstock.Native
-  alias Penstock.Stage.{Shelf, Sieve, Subscribers}
+  alias Penstock.Stage.{Heap, Shelf, Sieve, Subscribers}
   alias __MODULE__
   alias __MODULE__.{Broadcast, Custom, Partition, Rate}
 
@@ -219,6 +219,7 @@ defmodule Penstock.Stage.Outlet do
         :delivered
 
       :heap ->
+        Heap.make_room(size)
         {0, %{outlet | shelf: Shelf.put(outlet.shelf, events, size)}}
 
       deals when is_list(deals) ->

@@ -3,7 +3,7 @@ defmodule Penstock.Stage.HeapTest do
 
   import Penstock.StageWire
 
-  alias Penstock.Stage
+  alias Penstock.{ScriptedStage, Stage}
   alias Penstock.Stage.Heap
 
   @moduletag :capture_log
@@ -100,6 +100,19 @@ defmodule Penstock.Stage.HeapTest do
         do: assert_received({:trace, ^consumer, :call, {Heap, :collect, []}}),
         else: refute_received({:trace, ^consumer, :call, _call})
     end
+  end
+
+  test "a buffer on the heap has it grow by large steps" do
+    {:ok, producer} = ScriptedStage.start(:producer)
+    on_exit(fn -> Process.exit(producer, :kill) end)
+    narrow = min_heap_size(producer)
+    Stage.call(producer, {:emit, events(10)})
+    assert min_heap_size(producer) == narrow
+    for _ <- 1..5, do: Stage.call(producer, {:emit, events(500)})
+    assert min_heap_size(producer) > 3 * narrow
+    for _ <- 1..10, do: Stage.call(producer, {:emit, events(700)})
+    assert min_heap_size(producer) < 850_000
+    assert Stage.estimate_buffered_count(producer) == 9510
   end
 
   test "nothing is collected while messages wait" do
