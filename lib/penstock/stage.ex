@@ -192,7 +192,7 @@ defmodule Penstock.Stage do
   @doc """
   Starts a stage linked to the caller; `options` are those of `GenServer.start_link/3`.
 
-  A stage begins with a heap of about 140 KB, for events come in batches. `spawn_opt: [min_heap_size: words]` sets another.
+  A stage begins with a heap of about 230 KB, for events come in batches. `spawn_opt: [min_heap_size: words]` sets another.
   It grows with the messages that come, and keeps the size they need, up to 6.7 MB.
   """
   @spec start_link(module, term, GenServer.options()) :: GenServer.on_start()

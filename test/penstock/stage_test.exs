@@ -93,12 +93,12 @@ defmodule Penstock.StageTest do
       Keyword.take(figures, [:min_heap_size, :fullsweep_after])
     end
 
-    assert heap.([])[:min_heap_size] >= 17_000
+    assert heap.([])[:min_heap_size] >= 28_000
 
     assert [fullsweep_after: 7] ++ [min_heap_size: words] =
              heap.(spawn_opt: [fullsweep_after: 7]) |> Enum.sort()
 
-    assert words >= 17_000
+    assert words >= 28_000
     assert heap.(spawn_opt: [min_heap_size: 233])[:min_heap_size] == 233
   end
 

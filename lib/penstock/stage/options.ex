@@ -7,8 +7,9 @@ defmodule Penstock.Stage.Options do
   @most 4_611_686_018_427_387_903
 
   # In words. A heap that starts small is collected for every few batches, with little to be found each time: at
-  # ten events a batch, stages pass on a tenth more with this one, and larger ones gain nothing.
-  @min_heap_size 17_000
+  # ten events a batch, stages pass on a tenth more with this one. It holds the two messages of 500 structs that the
+  # default demand has on the way.
+  @min_heap_size 28_000
 
   @type checked(value) :: {:ok, value, keyword} | {:error, message :: String.t()}
 
