@@ -90,7 +90,7 @@ defmodule Stages do
 
     buffers =
       for {kind, size} <- plan.buffers,
-          do: %{type: :buffer, kind: kind, size: size, name: "buffer #{size} #{kind}"}
+          do: %{type: :buffer, shape: "buffer", kind: kind, size: size, name: "buffer #{size} #{kind}"}
 
     flows ++ chains ++ buffers
   end
@@ -100,6 +100,7 @@ defmodule Stages do
 
     %{
       type: :flow,
+      shape: shape,
       name: "#{shape} #{kind} #{max_demand}",
       kind: kind,
       max_demand: max_demand,
@@ -193,10 +194,18 @@ defmodule Stages do
   defp pause(rounds, stage), do: Enum.min(for round <- rounds, do: round[stage].pause / 1_000_000)
 
   defp figures(results) do
-    ratios = for %{rounds: [%{GenStage => _} | _]} = result <- results, do: ratio(result)
+    ratios = for %{rounds: [%{GenStage => _} | _]} = result <- results, do: {result.row.shape, ratio(result)}
 
     if ratios != [] do
-      Bench.figure("geomean", :math.exp(Enum.sum(Enum.map(ratios, &:math.log/1)) / length(ratios)))
+      for {shape, _} <- Enum.uniq_by(ratios, &elem(&1, 0)),
+          do:
+            Bench.figure(
+              "geomean_" <> String.replace(shape, " ", "_"),
+              geomean(for {^shape, r} <- ratios, do: r)
+            )
+
+      ratios = Enum.map(ratios, &elem(&1, 1))
+      Bench.figure("geomean", geomean(ratios))
       Bench.figure("worst", Enum.min(ratios))
     end
 
@@ -204,6 +213,7 @@ defmodule Stages do
         do: Bench.figure("pause_1m_ms", pause(rounds, Penstock.Stage))
   end
 
+  defp geomean(ratios), do: :math.exp(Enum.sum(Enum.map(ratios, &:math.log/1)) / length(ratios))
   defp millions(per_second), do: decimals(per_second / 1_000_000) |> String.pad_leading(7)
   defp decimals(number), do: :erlang.float_to_binary(number / 1, decimals: 2)
 
