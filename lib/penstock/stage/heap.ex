@@ -2,8 +2,8 @@ defmodule Penstock.Stage.Heap do
   @moduledoc false
   # When the heap of a stage grows and is collected.
   #
-  # That of one that receives large messages is collected between two of them, when hardly anything is
-  # alive and it costs 0.2 us, and not in the middle of one, when all of its events are copied once more.
+  # That of one that receives large messages is collected between two of them, when hardly anything is alive and it
+  # costs 0.2 us, and not in the middle of one, when all of its events are copied once more.
   #
   # Messages that wait are part of the heap, so it is collected when none does; and it grows to where the messages
   # fit that come at once, or it is collected as soon as one is received.
@@ -38,8 +38,7 @@ defmodule Penstock.Stage.Heap do
   end
 
   defp collect_now do
-    {:heap_size, size} = :erlang.process_info(self(), :heap_size)
-    {:min_heap_size, min} = :erlang.process_info(self(), :min_heap_size)
+    {size, min} = sizes()
 
     cond do
       size <= min + div(min, 4) -> collect_young()
@@ -54,10 +53,16 @@ defmodule Penstock.Stage.Heap do
   def make_room(n) when n < @few, do: :ok
 
   def make_room(_n) do
-    {:heap_size, size} = :erlang.process_info(self(), :heap_size)
-    {:min_heap_size, min} = :erlang.process_info(self(), :min_heap_size)
+    {size, min} = sizes()
     if size > min and min < @most, do: Process.flag(:min_heap_size, min(3 * size, @most))
     :ok
+  end
+
+  # Of the heap, and the least that it may have.
+  defp sizes do
+    {:heap_size, size} = :erlang.process_info(self(), :heap_size)
+    {:min_heap_size, min} = :erlang.process_info(self(), :min_heap_size)
+    {size, min}
   end
 
   # It was too small for what came, and was collected at the worst time: the next one is not.

@@ -268,6 +268,7 @@ fn stage_mark(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
 }
 
 impl State {
+    /// What the two kinds of ask answer.
     fn ask<'a>(&mut self, env: Env<'a>, id: u64, n: u64, ahead: bool) -> NifResult<Term<'a>> {
         let credited = self.outlet.dispatcher_mut().credit(id, n)?;
         if ahead

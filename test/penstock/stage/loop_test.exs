@@ -15,18 +15,15 @@ defmodule Penstock.Stage.LoopTest do
     pid
   end
 
-  # How a stage ends that is asked, by a process that has no other business, to do something.
+  # What is logged while a stage ends that a process with no other business has asked to do something.
   defp ended(pid, request) do
     monitor = Process.monitor(pid)
 
-    log =
-      capture_log(fn ->
-        {caller, calls} = spawn_monitor(fn -> request.(pid) end)
-        assert_receive {:DOWN, ^monitor, _, _, _reason}
-        assert_receive {:DOWN, ^calls, _, ^caller, _reason}
-      end)
-
-    log
+    capture_log(fn ->
+      {caller, calls} = spawn_monitor(fn -> request.(pid) end)
+      assert_receive {:DOWN, ^monitor, _, _, _reason}
+      assert_receive {:DOWN, ^calls, _, ^caller, _reason}
+    end)
   end
 
   describe "its end" do

@@ -179,6 +179,7 @@ impl Dispatcher for Route {
             Self::Partition(dispatcher) => dispatcher.deal_one(available).map(|(_, n)| (To::Split, n)),
         }
     }
+
     fn deal_ahead(&mut self) -> Option<(To, u64)> {
         match self {
             Self::Demand(dispatcher) => dispatcher.deal_ahead().map(|(id, n)| (To::One(id), n)),
