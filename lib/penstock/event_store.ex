@@ -61,7 +61,7 @@ defmodule Penstock.EventStore do
   def append(connection, stream, events, options \\ []) do
     options = Options.validate!(options, Settings.append(), "Penstock.EventStore.append")
     native = handle(connection)
-    events = events |> List.wrap() |> Enum.map(&native!/1)
+    events = events |> List.wrap() |> Enum.map(&Event.to_write!/1)
     reference = make_ref()
     Native.event_store_append(native, reference, stream_name!(stream), options.expect, events)
     await(reference)
@@ -89,18 +89,6 @@ defmodule Penstock.EventStore do
   # What the Rust core knows the connection by; it stays usable when the process is gone.
   @spec handle(connection | String.t()) :: reference
   def handle(connection), do: GenServer.call(connection, :handle)
-
-  defp native!(%Event{metadata: metadata} = event) do
-    case Event.data(event) do
-      {:ok, data} -> {event.id, event.type, metadata.content_type, data, metadata.custom_metadata}
-      {:error, message} -> raise ArgumentError, message
-    end
-  end
-
-  defp native!(other) do
-    raise ArgumentError,
-          "Penstock.EventStore.append takes events made by Penstock.Event.new/3, got: #{inspect(other)}"
-  end
 
   defp stream_name!(stream) when is_binary(stream) and stream != "", do: stream
 

@@ -19,7 +19,8 @@ defmodule Penstock.Json do
   def decode(text), do: Native.json_decode_dirty(text)
 
   @doc """
-  Writes a term. Keys may be binaries, atoms or integers; atoms but true, false and nil become strings.
+  Writes a term. Keys may be binaries, atoms or integers; nil and null are null, undefined is refused, other atoms but true and false
+  become strings.
 
   The error's text names the part that has no form in JSON, and the way to it.
   """

@@ -10,12 +10,18 @@ defmodule Penstock.Options do
           | :atom
           | :non_neg_integer
           | :pos_integer
+          | {:integer, Range.t()}
+          | :milliseconds
+          | :name
           | :non_empty_string
           | :keyword
           | {:in, [term]}
           | {:check, (term -> boolean), takes :: String.t()}
           | {:keyword, schema}
   @type schema :: [{atom, keyword}]
+
+  # What a timer of the VM can wait for, in ms.
+  @longest 4_294_967_295
 
   @doc "All options with their defaults as a map; raises an `ArgumentError` that names the option otherwise."
   @spec validate!(term, schema, String.t()) :: map
@@ -74,25 +80,52 @@ defmodule Penstock.Options do
     if valid?(type, value) do
       value
     else
-      raise ArgumentError, "#{owner}: option #{inspect(name)} takes #{takes(type)}, got: #{inspect(value)}"
+      raise ArgumentError,
+            "#{owner}: option #{inspect(name)} takes #{takes(type)}, got: #{inspect(value)}#{hint(value)}"
     end
   end
+
+  @doc "What is said of a value that is easily taken for a string."
+  @spec hint(term) :: String.t()
+  def hint([_ | _] = value) do
+    if not List.improper?(value) and List.ascii_printable?(value),
+      do: " (a charlist: write #{inspect(List.to_string(value))})",
+      else: ""
+  end
+
+  def hint(value) when is_binary(value), do: if(String.valid?(value), do: "", else: " (which is no UTF-8)")
+
+  def hint(_value), do: ""
 
   defp valid?(:any, _), do: true
   defp valid?(:boolean, value), do: is_boolean(value)
   defp valid?(:atom, value), do: is_atom(value)
   defp valid?(:non_neg_integer, value), do: is_integer(value) and value >= 0
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
-  defp valid?(:non_empty_string, value), do: is_binary(value) and value != ""
+  defp valid?({:integer, range}, value), do: is_integer(value) and value in range
+  defp valid?(:milliseconds, value), do: value == :infinity or (is_integer(value) and value in 0..@longest)
+  defp valid?(:name, value), do: name?(value)
+  defp valid?(:non_empty_string, value), do: is_binary(value) and value != "" and String.valid?(value)
   defp valid?(:keyword, value), do: Keyword.keyword?(value)
   defp valid?({:in, values}, value), do: value in values
   defp valid?({:check, check, _}, value), do: check.(value)
+
+  # Names that mean something else, or nothing.
+  @no_names [nil, true, false, :undefined]
+
+  defp name?(name) when is_atom(name), do: name not in @no_names
+  defp name?({:global, _name}), do: true
+  defp name?({:via, module, _name}), do: is_atom(module) and module not in @no_names
+  defp name?(_other), do: false
 
   defp takes(:any), do: "any term"
   defp takes(:boolean), do: "true or false"
   defp takes(:atom), do: "an atom"
   defp takes(:non_neg_integer), do: "an integer from 0 on"
   defp takes(:pos_integer), do: "an integer from 1 on"
+  defp takes({:integer, first..last//_}), do: "an integer from #{first} to #{last}"
+  defp takes(:milliseconds), do: "milliseconds from 0 to #{@longest}, or :infinity"
+  defp takes(:name), do: "an atom, {:global, term} or {:via, module, term}"
   defp takes(:non_empty_string), do: "a string that is not empty"
   defp takes(:keyword), do: "a keyword list"
   defp takes({:in, values}), do: Enum.map_join(values, ", ", &inspect/1)

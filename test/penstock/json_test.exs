@@ -200,12 +200,18 @@ defmodule Penstock.JsonTest do
     assert Json.encode(:é) == {:ok, ~s("é")}
   end
 
+  test "nil and Erlang's null are null" do
+    assert Json.encode([nil, :null, %{"a" => :null}]) == {:ok, ~s([null,null,{"a":null}])}
+    assert Json.encode(:null) == {:ok, "null"}
+  end
+
   test "an error names what has no form in JSON, and where" do
     for {term, message} <- [
           {{1, 2}, "$ is a tuple"},
           {%{a: [1, %{"b" => self()}]}, ~s($["a"][1]["b"] is a pid)},
           {[make_ref()], "$[0] is a reference"},
           {[fn -> 1 end], "$[0] is a function"},
+          {%{"a" => :undefined}, ~s($["a"] is the atom undefined \(write null, or leave it out\))},
           {[a: 1], "$[0] is a tuple"},
           {%{at: ~D[2026-01-01]}, ~s($["at"] is a struct \(Date\))},
           {%{"b" => <<0xFF>>}, ~s($["b"] is a binary that is not UTF-8)},

@@ -112,22 +112,50 @@ defmodule Penstock.LinearSubscription.Settings do
      {producer, make_ref()}}
   end
 
-  @doc "Calls the restoring function; raises when what it returns is no position."
+  @doc "Calls the restoring function; raises when what it returns is no position in the stream."
   def position!(settings) do
-    case restore(settings.restore_stream_position!) do
+    restored = restore(settings.restore_stream_position!)
+
+    case restored do
       edge when edge in [:start, :end] -> edge
-      revision when is_integer(revision) and revision >= 0 and revision < 0x8000_0000_0000_0000 -> revision
-      %Event{} = event -> Event.revision(event)
-      other -> raise ArgumentError, invalid(other)
+      %Event{} = event -> event |> Event.revision() |> revision!(event) |> same_stream!(event, settings)
+      other -> revision!(other, other)
     end
   end
 
   defp restore({module, function, arguments}), do: apply(module, function, arguments)
   defp restore(function), do: function.()
 
-  defp invalid(position) do
-    "Penstock.LinearSubscription: option :restore_stream_position! takes a function that returns :start, :end, " <>
-      "a revision (an integer from 0 on) or a Penstock.Event; it returned: #{inspect(position)}"
+  defp revision!(revision, _restored)
+       when is_integer(revision) and revision >= 0 and revision < 0x8000_0000_0000_0000,
+       do: revision
+
+  defp revision!(revision, %Event{} = event) do
+    refuse!(
+      "it returned an event whose revision in the stream that it was read from is #{inspect(revision)}" <>
+        if(revision == nil, do: " (it was not read from any)", else: "") <> ": #{inspect(event)}"
+    )
+  end
+
+  defp revision!(other, _restored), do: refuse!("it returned: #{inspect(other)}#{Options.hint(other)}")
+
+  # An event that does not say where it was read from is taken at its revision.
+  defp same_stream!(revision, event, %{stream_name: stream}) do
+    if Event.stream_name(event) in [stream, nil] do
+      revision
+    else
+      refuse!(
+        "it returned an event that was read from #{inspect(Event.stream_name(event))}, and this is a subscription to " <>
+          "#{inspect(stream)}: #{inspect(event)}"
+      )
+    end
+  end
+
+  defp refuse!(why) do
+    raise ArgumentError,
+          "Penstock.LinearSubscription: option :restore_stream_position! takes a function that returns :start, :end, " <>
+            "a revision (an integer from 0 to 9223372036854775807) or a Penstock.Event that was read from the stream; " <>
+            why
   end
 
   def batch?(count), do: is_integer(count) and count in 1..1000

@@ -106,7 +106,7 @@ impl<'a, 'f> Encoder<'a, 'f> {
                 self.recorded(index, event, body, false, link)
             }
             (None, original) => {
-                let metadata = self.metadata(index, &original.unwrap_or_default(), true);
+                let metadata = self.metadata(index, &original.unwrap_or_default(), true, None);
                 self.built(self.nil, self.nil, self.nil, link, metadata)
             }
         }
@@ -124,7 +124,9 @@ impl<'a, 'f> Encoder<'a, 'f> {
         let mut buffer = [0; ID_LENGTH];
         let id = sys::binary(env, event.id.text(&mut buffer));
         let event_type = self.names(is_link).event_type.term(env, event.event_type);
-        let metadata = self.metadata(index, event, is_link);
+        // What is written again as JSON text has to be told from what becomes JSON.
+        let is_text = event.content_type == JSON && (is_link || !self.bodies.decode);
+        let metadata = self.metadata(index, event, is_link, is_text.then_some(body));
         self.built(id, event_type, body, link, metadata)
     }
 
@@ -144,27 +146,49 @@ impl<'a, 'f> Encoder<'a, 'f> {
         sys::record(self.env, &self.keys.event, [module, body, id, link, metadata, event_type])
     }
 
-    fn metadata(&mut self, index: usize, event: &Recorded<'f>, is_link: bool) -> Term<'a> {
+    fn metadata(
+        &mut self,
+        index: usize,
+        event: &Recorded<'f>,
+        is_link: bool,
+        raw_body: Option<Term<'a>>,
+    ) -> Term<'a> {
         let env = self.env;
         let names = self.names(is_link);
         let stream = names.stream.term(env, event.stream);
         let content_type = names.content_type.term(env, event.content_type);
-        let values = [
-            event.commit.encode(env),
-            content_type,
-            self.clock.date_time(self.keys, event.created),
-            self.raw(index, event.custom_metadata),
-            event.prepare.encode(env),
-            self.producer,
-            stream,
-            event.revision.encode(env),
-            self.subscription,
-        ];
-        sys::record(env, &self.keys.metadata, values)
+        let commit = event.commit.encode(env);
+        let created = self.clock.date_time(self.keys, event.created);
+        let custom = self.raw(index, event.custom_metadata);
+        let (prepare, revision) = (event.prepare.encode(env), event.revision.encode(env));
+        let (producer, subscription) = (self.producer, self.subscription);
+        match raw_body {
+            None => sys::record(
+                env,
+                &self.keys.metadata,
+                [commit, content_type, created, custom, prepare, producer, stream, revision, subscription],
+            ),
+            Some(raw) => sys::record(
+                env,
+                &self.keys.raw_metadata,
+                [
+                    commit,
+                    content_type,
+                    created,
+                    custom,
+                    prepare,
+                    producer,
+                    raw,
+                    stream,
+                    revision,
+                    subscription,
+                ],
+            ),
+        }
     }
 
     fn body(&self, index: usize, event: &Recorded<'f>) -> Term<'a> {
-        if !self.bodies.decode || event.content_type != JSON || event.data.is_empty() {
+        if !self.bodies.decode || event.content_type != JSON {
             return self.raw(index, event.data);
         }
         match json::decode(self.env, event.data) {

@@ -1,7 +1,7 @@
 defmodule Penstock.LinearSubscription.OptionsTest do
   use ExUnit.Case, async: true
 
-  alias Penstock.{Error, LinearSubscription}
+  alias Penstock.{Error, Event, LinearSubscription}
 
   @good [
     connection: "esdb://127.0.0.1:1?tls=false",
@@ -83,6 +83,64 @@ defmodule Penstock.LinearSubscription.OptionsTest do
       assert message =~ ":restore_stream_position!"
       assert message =~ "it returned: #{inspect(wrong)}"
     end
+  end
+
+  @read %{stream_name: "s", stream_revision: 3}
+
+  for {metadata, parts} <- [
+        {%{}, ["revision", "is nil (it was not read from any)"]},
+        {%{content_type: "application/json", custom_metadata: ""}, ["is nil (it was not read from any)"]},
+        {%{stream_name: "s", stream_revision: nil}, ["is nil"]},
+        {%{stream_name: "s", stream_revision: -1}, ["is -1"]},
+        {%{stream_name: "s", stream_revision: "5"}, [~s(is "5")]},
+        {%{stream_name: "s", stream_revision: :oops}, ["is :oops"]},
+        {%{stream_name: "s", stream_revision: :start}, ["is :start"]},
+        {%{stream_name: "s", stream_revision: :end}, ["is :end"]},
+        {%{stream_name: "s", stream_revision: 1.0}, ["is 1.0"]},
+        {%{stream_name: "s", stream_revision: 0x8000_0000_0000_0000}, ["is 9223372036854775808"]},
+        {%{stream_name: "s", stream_revision: 0x1_0000_0000_0000_0000}, ["is 18446744073709551616"]},
+        {%{stream_name: "other", stream_revision: 3}, [~s(read from "other"), ~s(a subscription to "s")]}
+      ] do
+    @tag :capture_log
+    test "an event that is no place in the stream, #{inspect(metadata)}, ends the start" do
+      event = %Event{metadata: unquote(Macro.escape(metadata))}
+      for part <- unquote(parts) ++ [inspect(event)], do: assert(refused(event) =~ part)
+    end
+  end
+
+  @tag :capture_log
+  test "an event that was never read ends the start" do
+    assert refused(Event.new("T", 1)) =~ "it was not read from any"
+  end
+
+  @tag :capture_log
+  test "for an event that was reached by a link the stream is the link's" do
+    elsewhere = %{stream_name: "target", stream_revision: 90}
+    of_stream = %Event{metadata: elsewhere, link: %Event{metadata: @read}}
+    of_target = %Event{metadata: @read, link: %Event{metadata: elsewhere}}
+    without = %Event{metadata: @read, link: %Event{}}
+    assert {:ok, producer} = start(:restore_stream_position!, fn -> of_stream end)
+    assert LinearSubscription.info(producer).revision == 3
+    GenServer.stop(producer)
+    assert refused(of_target) =~ ~s(read from "target")
+    assert refused(without) =~ "is nil"
+  end
+
+  test "an event that does not say where it was read is taken at its revision" do
+    assert {:ok, producer} =
+             start(:restore_stream_position!, fn -> %Event{metadata: %{stream_revision: 5}} end)
+
+    assert LinearSubscription.info(producer).revision == 5
+    GenServer.stop(producer)
+  end
+
+  defp refused(event) do
+    Process.flag(:trap_exit, true)
+
+    assert {:error, {%ArgumentError{message: message}, _}} = start(:restore_stream_position!, fn -> event end)
+
+    assert message =~ ":restore_stream_position! takes a function that returns :start, :end, a revision"
+    message
   end
 
   @tag :capture_log

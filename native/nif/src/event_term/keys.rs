@@ -7,8 +7,8 @@ use rustler::Atom;
 mod atoms {
     rustler::atoms! {
         __struct__, body, id, link, metadata, type_ = "type",
-        commit_position, content_type, created, custom_metadata, prepare_position, producer, stream_name,
-        stream_revision, subscription,
+        commit_position, content_type, created, custom_metadata, prepare_position, producer, raw_body,
+        stream_name, stream_revision, subscription,
         calendar, day, hour, microsecond, minute, month, second, std_offset, time_zone, utc_offset, year, zone_abbr,
         event_module = "Elixir.Penstock.Event", date_time = "Elixir.DateTime", iso = "Elixir.Calendar.ISO",
         undecodable,
@@ -19,6 +19,8 @@ mod atoms {
 pub struct Keys {
     pub event: [Atom; 6],
     pub metadata: [Atom; 9],
+    /// The same with what tells JSON text from a string.
+    pub raw_metadata: [Atom; 10],
     pub date_time: [Atom; 13],
     pub event_module: Atom,
     pub date_time_module: Atom,
@@ -39,6 +41,18 @@ pub fn keys() -> &'static Keys {
                 custom_metadata(),
                 prepare_position(),
                 producer(),
+                stream_name(),
+                stream_revision(),
+                subscription(),
+            ],
+            raw_metadata: [
+                commit_position(),
+                content_type(),
+                created(),
+                custom_metadata(),
+                prepare_position(),
+                producer(),
+                raw_body(),
                 stream_name(),
                 stream_revision(),
                 subscription(),

@@ -94,7 +94,9 @@ impl Writer {
 
     fn atom(&mut self, term: Term) -> Result<(), Stop> {
         match self.name(term)?.as_str() {
-            "nil" => self.out.extend_from_slice(b"null"),
+            "nil" | "null" => self.out.extend_from_slice(b"null"),
+            // to some null, to others that there is nothing: whoever means the one or the other can say so
+            "undefined" => return Err(self.unfit("the atom undefined (write null, or leave it out)")),
             word @ ("true" | "false") => self.out.extend_from_slice(word.as_bytes()),
             name => return self.string(name),
         }
