@@ -14,8 +14,12 @@ defmodule Penstock.LinearSubscription do
 
       Supervisor.start_link(children, strategy: :one_for_one)
 
-  Any GenStage consumer can subscribe to it. The events go from the Rust core to the consumer's mailbox, never through
-  this process.
+  Any GenStage consumer can subscribe to it, and the functions of `Penstock.Stage` work on it as on a stage: `Penstock.Stage.info/1`,
+  `pause/1`, `demand/2`, `stream/2` and the others. The events go from the Rust core to the consumer's mailbox, never
+  through this process.
+
+  So a subscription to it takes no `:filter`, no `:selector` and no `:partition`: it is refused with the reason `{:bad_opts, message}`, and so
+  is one with an option that is nearly the name of another. Options that nobody here knows are taken for the consumer's own.
 
   ## Modes
 
@@ -61,11 +65,15 @@ defmodule Penstock.LinearSubscription do
 
   use GenServer
 
+  import Penstock.Stage.Protocol, only: [is_ask: 2, is_from: 1, is_subscribe: 2]
+
   require Logger
 
   alias Penstock.{Error, EventStore, Native}
-  alias Penstock.LinearSubscription.Settings
-  alias Penstock.Stage.Subscribers
+  alias Penstock.LinearSubscription.{Control, Settings}
+  alias Penstock.Stage.{Protocol, Subscribers}
+
+  @most Protocol.most()
 
   @typedoc """
   What a subscription is doing.
@@ -122,6 +130,8 @@ defmodule Penstock.LinearSubscription do
            native: native,
            stream: settings.stream_name,
            subscribers: Subscribers.new(),
+           mode: settings.demand,
+           paused: nil,
            last_error: nil,
            drops: 0
          }}
@@ -141,7 +151,15 @@ defmodule Penstock.LinearSubscription do
   defp connection!(connection), do: EventStore.handle(connection)
 
   @impl GenServer
-  def handle_info({:"$gen_producer", from, message}, state), do: from_consumer(message, from, state)
+  def handle_info({:"$gen_producer", from, {:ask, n}}, state) when is_ask(from, n), do: ask(from, n, state)
+
+  def handle_info({:"$gen_producer", from, {:subscribe, current, options}}, state)
+      when is_subscribe(from, current),
+      do: {:noreply, subscribe(from, current, options, state)}
+
+  def handle_info({:"$gen_producer", {_pid, tag} = from, {:cancel, reason}}, state) when is_from(from),
+    do: {:noreply, cancel(tag, :cancel, reason, state)}
+
   def handle_info({:penstock, :ready}, state), do: emitted(Native.linear_serve(state.native), state)
 
   def handle_info({:penstock, {:dropped, error, wait}}, state),
@@ -152,19 +170,19 @@ defmodule Penstock.LinearSubscription do
     {:stop, error, state}
   end
 
-  def handle_info({:DOWN, monitor, :process, _pid, reason}, state) do
+  def handle_info({:DOWN, monitor, :process, _pid, reason} = message, state) do
     case Subscribers.monitored(state.subscribers, monitor) do
-      {:ok, tag} -> {:noreply, cancel({tag, reason}, state)}
-      :error -> {:noreply, state}
+      {:ok, tag} -> {:noreply, cancel(tag, :down, reason, state)}
+      :error -> {:noreply, unexpected("message", message, state)}
     end
   end
 
-  def handle_info(message, state) do
-    Logger.error(
-      "Penstock.LinearSubscription #{inspect(self())} received an unexpected message: #{inspect(message)}"
-    )
+  def handle_info(message, state), do: {:noreply, unexpected("message", message, state)}
 
-    {:noreply, state}
+  # Anyone can send anything; nothing of it may end a process that others depend on.
+  defp unexpected(kind, message, state) do
+    Logger.error("#{who(state)} received an unexpected #{kind}: #{inspect(message)}")
+    state
   end
 
   @impl GenServer
@@ -183,9 +201,7 @@ defmodule Penstock.LinearSubscription do
     {:reply, {:error, :not_a_consumer}, state}
   end
 
-  def handle_call(:"$demand", _from, state) do
-    {:reply, Native.linear_demand(state.native), state}
-  end
+  def handle_call(:"$demand", _from, state), do: {:reply, state.mode, state}
 
   # Nothing is buffered here that such a message would have to wait behind.
   def handle_call({:"$info", message}, _from, state) do
@@ -193,8 +209,29 @@ defmodule Penstock.LinearSubscription do
     {:reply, :ok, state}
   end
 
+  def handle_call({:"$penstock", :info}, _from, state), do: {:reply, Control.info(state), state}
+
+  def handle_call({:"$penstock", :pause}, _from, state) do
+    {served, state} = Control.pause(state)
+    served |> emitted(state) |> reply(:ok)
+  end
+
+  def handle_call({:"$penstock", :resume}, _from, state) do
+    {served, state} = Control.resume(state)
+    served |> emitted_all(state) |> reply(:ok)
+  end
+
+  def handle_call(request, _from, state),
+    do: {:reply, {:error, :unknown_call}, unexpected("call", request, state)}
+
+  defp reply({:noreply, state}, reply), do: {:reply, reply, state}
+  defp reply({:stop, reason, state}, reply), do: {:stop, reason, reply, state}
+
   @impl GenServer
-  def handle_cast({:"$demand", mode}, state), do: emitted(Native.linear_set_demand(state.native, mode), state)
+  def handle_cast({:"$demand", mode}, state) when mode in [:forward, :accumulate] do
+    {served, state} = Control.set_mode(state, mode)
+    emitted(served, state)
+  end
 
   def handle_cast({:"$info", message}, state) do
     send(self(), message)
@@ -202,48 +239,81 @@ defmodule Penstock.LinearSubscription do
   end
 
   def handle_cast({:"$subscribe", _current, _to, _options}, state) do
-    Logger.error("Penstock.LinearSubscription #{inspect(self())} is a producer and cannot subscribe")
+    Logger.error("#{who(state)} is a producer and cannot subscribe")
     {:noreply, state}
   end
 
-  defp from_consumer({:ask, count}, from, state) when is_integer(count) and count > 0 do
+  def handle_cast(request, state), do: {:noreply, unexpected("cast", request, state)}
+
+  defp ask(from, n, state) when n > 0 do
     case Subscribers.fetch(state.subscribers, from) do
-      {:ok, key} -> emitted(Native.linear_ask(state.native, key, count), state)
+      {:ok, key} -> credit(key, min(n, @most), state)
       :unknown -> {:noreply, state}
     end
   end
 
-  defp from_consumer({:ask, 0}, _from, state), do: {:noreply, state}
+  defp ask(from, n, state) do
+    Logger.error(
+      "#{who(state)} ignores an ask for #{n} events from: #{inspect(from)}, expected a positive integer"
+    )
 
-  defp from_consumer({:subscribe, current, _options}, {pid, tag} = from, state) do
-    state = if current, do: cancel(current, state), else: state
-
-    case Subscribers.add(state.subscribers, from) do
-      {:ok, key, subscribers} ->
-        :ok = Native.linear_subscribe(state.native, key, pid, tag)
-        {:noreply, %{state | subscribers: subscribers}}
-
-      :duplicate ->
-        {:noreply, state}
-    end
-  end
-
-  defp from_consumer({:cancel, reason}, {_pid, tag}, state), do: {:noreply, cancel({tag, reason}, state)}
-
-  defp from_consumer(message, from, state) do
-    Logger.error("#{who(state)} received an unknown message #{inspect(message)} from #{inspect(from)}")
     {:noreply, state}
   end
 
-  defp cancel({tag, reason}, state) do
+  defp credit(key, n, %{paused: nil} = state), do: emitted(Native.linear_ask(state.native, key, n), state)
+  defp credit(key, n, state), do: {:noreply, Control.hold(state, key, n)}
+
+  defp subscribe(from, {tag, reason}, options, state),
+    do: subscribe(from, nil, options, cancel(tag, :cancel, reason, state))
+
+  defp subscribe({pid, tag} = from, nil, options, state) do
+    case Subscribers.add(state.subscribers, from) do
+      {:ok, key, subscribers} ->
+        state = %{state | subscribers: subscribers}
+
+        case Settings.subscription(options) do
+          {:ok, unknown} ->
+            unless unknown == [], do: ignored(unknown, pid, state)
+            :ok = Native.linear_subscribe(state.native, key, pid, tag)
+            Control.tell_subscription(:subscribed, from)
+            state
+
+          {:error, message} ->
+            refuse(from, {:bad_opts, message}, state)
+        end
+
+      :duplicate ->
+        state
+    end
+  end
+
+  # Options may be the consumer's own, for its `handle_subscribe/4`.
+  defp ignored(options, pid, state) do
+    Logger.info("#{who(state)} has no use for options of #{inspect(pid)}'s subscription: #{inspect(options)}")
+  end
+
+  defp refuse({pid, tag}, reason, state) do
+    Logger.error("#{who(state)} refuses the subscription of #{inspect(pid)}: #{inspect(reason)}")
+    {:ok, _key, _from, subscribers} = Subscribers.remove(state.subscribers, tag, reason)
+    %{state | subscribers: subscribers}
+  end
+
+  defp cancel(tag, kind, reason, state) do
     case Subscribers.remove(state.subscribers, tag, reason) do
-      {:ok, key, _from, subscribers} ->
+      {:ok, key, from, subscribers} ->
         :ok = Native.linear_cancel(state.native, key)
-        %{state | subscribers: subscribers}
+        Control.tell_subscription(:cancelled, from, %{kind: kind, reason: reason})
+        Control.forget(%{state | subscribers: subscribers}, key)
 
       :unknown ->
         state
     end
+  end
+
+  defp emitted_all([], state), do: {:noreply, state}
+
+  defp emitted_all([served | rest], state) do
+    with {:noreply, state} <- emitted(served, state), do: emitted_all(rest, state)
   end
 
   # What serving came to: most often nothing but an atom.

@@ -56,7 +56,7 @@ defmodule Penstock.Native do
   def linear_ask(_linear, _key, _count), do: :erlang.nif_error(:not_loaded)
   def linear_serve(_linear), do: :erlang.nif_error(:not_loaded)
   def linear_serve_dirty(_linear), do: :erlang.nif_error(:not_loaded)
-  def linear_demand(_linear), do: :erlang.nif_error(:not_loaded)
+  def linear_demand_of(_linear, _key), do: :erlang.nif_error(:not_loaded)
   def linear_set_demand(_linear, _mode), do: :erlang.nif_error(:not_loaded)
   def linear_info(_linear), do: :erlang.nif_error(:not_loaded)
 end

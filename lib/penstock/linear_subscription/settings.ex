@@ -158,6 +158,68 @@ defmodule Penstock.LinearSubscription.Settings do
             why
   end
 
+  # What a consumer's side of a subscription reads.
+  @consumers [:to, :cancel, :max_demand, :min_demand]
+
+  # What other producers do: left out in silence, the consumer would be given events that it does not want.
+  @elsewhere [
+    filter:
+      "its events are decoded for their consumer alone, so let that one choose, or a producer_consumer in between",
+    selector: "that is an option of Penstock.BroadcastDispatcher",
+    partition: "that is an option of Penstock.PartitionDispatcher"
+  ]
+
+  @doc """
+  Whether a subscription to this producer may have such options.
+
+  Those that nobody here knows may be the consumer's own and are given back; one that is nearly the name of an option
+  is a slip.
+  """
+  @spec subscription(term) :: {:ok, unknown :: keyword} | {:error, message :: String.t()}
+  def subscription(options) do
+    cond do
+      not Keyword.keyword?(options) ->
+        {:error, "expected subscription options to be a keyword list, got: #{inspect(options)}"}
+
+      flow?(options) ->
+        options |> Keyword.delete(:partition) |> subscription()
+
+      true ->
+        unknown = Keyword.drop(options, @consumers)
+
+        Enum.find_value(unknown, {:ok, unknown -- [filter: nil, selector: nil, partition: nil]}, fn {key,
+                                                                                                     value} ->
+          if value != nil or key not in Keyword.keys(@elsewhere), do: complaint(key, value)
+        end)
+    end
+  end
+
+  # Flow numbers the subscriptions of its stages, for whatever dispatcher the producer has.
+  defp flow?(options), do: is_integer(options[:partition]) and options[:cancel] == :transient
+
+  defp complaint(key, value) do
+    case {@elsewhere[key], meant(key)} do
+      {nil, nil} ->
+        nil
+
+      {nil, meant} ->
+        {:error,
+         "unknown option #{inspect(key)} of a subscription, did you mean #{inspect(meant)}? got: #{inspect([{key, value}])}"}
+
+      {why, _meant} ->
+        {:error,
+         "Penstock.LinearSubscription has no use for #{inspect(key)}: #{why}; got: #{inspect([{key, value}])}"}
+    end
+  end
+
+  # 0.9 is one or two letters.
+  defp meant(key) do
+    Enum.find(
+      @consumers ++ Keyword.keys(@elsewhere),
+      &(String.jaro_distance(to_string(&1), to_string(key)) > 0.9)
+    )
+  end
+
   def batch?(count), do: is_integer(count) and count in 1..1000
   def timeout?(value), do: value == :infinity or (is_integer(value) and value >= 0)
 

@@ -3,8 +3,7 @@ defmodule Penstock.Stage.Options do
   # Takes options out of a keyword list one by one, each with its check. A complaint names the option,
   # what it takes and what it got; its wording is what users of GenStage know.
 
-  # Counts cross into the native core, which counts to 2^64; half of a half leaves room to add.
-  @most 4_611_686_018_427_387_903
+  @most Penstock.Stage.Protocol.most()
 
   # In words. A heap that starts small is collected for every few batches, with little to be found each time: at
   # ten events a batch, stages pass on a tenth more with this one. It holds the two messages of 500 structs that the

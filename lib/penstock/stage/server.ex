@@ -4,6 +4,8 @@ defmodule Penstock.Stage.Server do
   # module. The callbacks are gen_server's, but for `:collect`, which `Penstock.Stage.Heap` explains; the loop that
   # calls them is `Penstock.Stage.Loop`.
 
+  import Penstock.Stage.Protocol, only: [is_ask: 2, is_from: 1, is_subscribe: 2]
+
   require Logger
 
   alias Penstock.Dispatcher
@@ -116,7 +118,9 @@ defmodule Penstock.Stage.Server do
 
   @spec handle_cast(term, State.t()) :: State.step()
   def handle_cast({:"$info", message}, stage), do: {:noreply, info(message, stage)}
-  def handle_cast({:"$demand", mode}, stage), do: Control.set_mode(mode, stage)
+
+  def handle_cast({:"$demand", mode}, stage) when mode in [:forward, :accumulate],
+    do: Control.set_mode(mode, stage)
 
   def handle_cast({:"$subscribe", current, to, options}, stage) do
     case Consumer.subscribe(current, to, options, stage) do
@@ -155,20 +159,18 @@ defmodule Penstock.Stage.Server do
   def handle_info({:"$gen_producer", _from, _content} = message, %State{type: :consumer} = stage),
     do: misdirected(message, stage)
 
-  def handle_info({:"$gen_producer", {pid, _tag} = from, {:ask, n}}, %State{paused: paused} = stage)
-      when paused != nil and is_pid(pid) and is_integer(n),
+  def handle_info({:"$gen_producer", from, {:ask, n}}, %State{paused: paused} = stage)
+      when paused != nil and is_ask(from, n),
       do: Control.hold(from, n, stage)
 
-  def handle_info({:"$gen_producer", {pid, _tag} = from, {:ask, n}}, stage)
-      when is_pid(pid) and is_integer(n) do
-    from |> Producer.ask(n, stage) |> pump()
-  end
+  def handle_info({:"$gen_producer", from, {:ask, n}}, stage) when is_ask(from, n),
+    do: from |> Producer.ask(n, stage) |> pump()
 
-  def handle_info({:"$gen_producer", {pid, _tag} = from, {:subscribe, current, options}}, stage)
-      when is_pid(pid) and (current == nil or tuple_size(current) == 2),
+  def handle_info({:"$gen_producer", from, {:subscribe, current, options}}, stage)
+      when is_subscribe(from, current),
       do: Producer.subscribe(from, current, options, stage)
 
-  def handle_info({:"$gen_producer", {_pid, tag}, {:cancel, reason}}, stage),
+  def handle_info({:"$gen_producer", {_pid, tag} = from, {:cancel, reason}}, stage) when is_from(from),
     do: Producer.cancel(tag, :cancel, reason, stage)
 
   def handle_info(:"$penstock_flow", %State{outlet: %Outlet{}} = stage),

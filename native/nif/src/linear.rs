@@ -31,7 +31,6 @@ mod atoms {
         start,
         end,
         forward,
-        accumulate,
         connecting,
         reading,
         subscribed,
@@ -172,9 +171,10 @@ fn linear_serve_dirty(env: Env<'_>, linear: ResourceArc<Linear>) -> NifResult<Te
     serve(env, &linear.shared, Budget::dirty(), None)
 }
 
+/// How many events one consumer waits for.
 #[rustler::nif]
-fn linear_demand(linear: ResourceArc<Linear>) -> NifResult<Atom> {
-    Ok(if linear.shared.lock()?.forward { atoms::forward() } else { atoms::accumulate() })
+fn linear_demand_of(linear: ResourceArc<Linear>, key: u64) -> NifResult<u64> {
+    Ok(linear.shared.lock()?.dispatcher.demand_of(&key).unwrap_or(0))
 }
 
 #[rustler::nif]

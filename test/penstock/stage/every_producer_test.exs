@@ -1,0 +1,410 @@
+defmodule Penstock.Stage.EveryProducerTest do
+  # Every function of Penstock.Stage, and every message that may come, with both kinds of producer: a stage, and a
+  # subscription to a stream, which is none but plays one.
+  use ExUnit.Case, async: true
+
+  import Penstock.StageWire
+
+  alias Penstock.{LinearSubscription, ScriptedStage, Stage, Store, Telemetry}
+
+  @moduletag :capture_log
+
+  # What a test of this file is about, so that no function is forgotten.
+  @tried [
+    info: "info",
+    pause: "pause",
+    resume: "pause",
+    demand: "demand",
+    ask: "ask",
+    cancel: "cancel",
+    sync_subscribe: "subscribe",
+    async_subscribe: "subscribe",
+    sync_resubscribe: "resubscribe",
+    async_resubscribe: "resubscribe",
+    sync_info: "messages",
+    async_info: "messages",
+    call: "messages",
+    cast: "messages",
+    estimate_buffered_count: "estimate_buffered_count",
+    stream: "stream",
+    stop: "stop"
+  ]
+
+  # These make a stage or answer its callers: there is nothing that a producer does about them.
+  @makers [:start, :start_link, :from_enumerable, :reply]
+
+  setup_all do
+    Store.start()
+  end
+
+  # A producer of 100 events.
+  setup %{kind: kind} = context do
+    %{producer: start(kind, context), kind: kind}
+  end
+
+  defp start(:stage, _context) do
+    count = fn n, script ->
+      next = Map.get(script, :next, 0)
+      last = min(next + n, 100)
+      {:noreply, Enum.to_list(next..(last - 1)//1), Map.put(script, :next, last)}
+    end
+
+    {:ok, producer} = ScriptedStage.start(:producer, [], %{handle_demand: count})
+    on_exit(fn -> Process.exit(producer, :kill) end)
+    producer
+  end
+
+  defp start(:subscription, %{store: store}) do
+    stream = "s-#{System.unique_integer([:positive])}"
+    Store.fill(store, stream, 100)
+    producer = Store.subscribe(store, stream)
+    Store.await_info(producer, &(&1.ready_events == 100))
+    producer
+  end
+
+  defp numbers(events), do: Enum.map(events, &number/1)
+  defp number(%{body: %{"n" => n}}), do: n - 1
+  defp number(n), do: n
+
+  # All that has come under a tag so far.
+  defp come(producer, tag), do: producer |> batches(tag) |> Enum.concat() |> numbers()
+
+  defp consumer(script \\ %{}, options \\ []) do
+    {:ok, consumer} = ScriptedStage.start(:consumer, options, script)
+    on_exit(fn -> Process.exit(consumer, :kill) end)
+    consumer
+  end
+
+  defp handled(consumer, count) do
+    assert_receive {:handle_events, ^consumer, events, _from}
+    numbers = numbers(events)
+    if length(numbers) < count, do: numbers ++ handled(consumer, count - length(numbers)), else: numbers
+  end
+
+  # The producer is there, and does what it is for.
+  defp works(producer) do
+    tag = subscribe(producer)
+    ask(producer, tag, 1)
+    assert [_] = come(producer, tag)
+    cancel(producer, tag, :normal)
+    assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, :normal}}
+  end
+
+  @tag kind: :stage
+  test "no function of Penstock.Stage is missing here" do
+    functions = for {name, _arity} <- Stage.__info__(:functions), name != :child_spec, do: name
+    assert Enum.uniq(functions) -- (Keyword.keys(@tried) ++ @makers) == []
+  end
+
+  for kind <- [:stage, :subscription] do
+    describe "a #{kind}:" do
+      @describetag kind: kind
+
+      test "info tells what it has, who waits, and for how much", %{producer: producer, kind: kind} do
+        [one, two] = [subscribe(producer), subscribe(producer)]
+        me = self()
+        info = Stage.info(producer)
+
+        assert %{pid: ^producer, type: :producer, mode: :forward, paused: false, demand: 0, producers: []} =
+                 info
+
+        assert %{held: 0, waiting: 0} = info
+        assert is_atom(info.module) and is_integer(info.buffered)
+        assert Enum.sort(for consumer <- info.consumers, do: consumer.tag) == Enum.sort([one, two])
+        ask(producer, one, 103)
+        assert length(come(producer, one)) == 100
+        ask(producer, two, 5)
+
+        assert %{demand: 8, consumers: consumers} = Stage.info(producer)
+
+        assert Enum.sort_by(consumers, & &1.demand) == [
+                 %{pid: me, tag: one, demand: 3, asked_while_paused: 0},
+                 %{pid: me, tag: two, demand: 5, asked_while_paused: 0}
+               ]
+
+        assert Map.keys(info) == Map.keys(Stage.info(start(:stage, %{}))), "of a #{kind}"
+        assert Stage.info(producer, 1000).pid == producer
+      end
+
+      test "Telemetry.poll returns the same", %{producer: producer} do
+        ask(producer, subscribe(producer), 3)
+        assert Telemetry.poll(producer) == Stage.info(producer)
+      end
+
+      test "pause holds all that it is asked for, and resume lets it go, in order", %{producer: producer} do
+        [tag, gone] = [subscribe(producer), subscribe(producer)]
+        ask(producer, tag, 2)
+        assert come(producer, tag) == [0, 1]
+        assert Stage.pause(producer) == :ok
+        assert Stage.pause(producer, 1000) == :ok
+        ask(producer, tag, 2)
+        ask(producer, tag, 1)
+        ask(producer, gone, 50)
+        cancel(producer, gone, :normal)
+        late = subscribe(producer)
+        ask(producer, late, 1)
+        ask(producer, :nobody, 1)
+        assert come(producer, tag) == []
+        assert %{paused: true, demand: 0, consumers: consumers} = Stage.info(producer)
+        assert Enum.sort(for consumer <- consumers, do: consumer.asked_while_paused) == [1, 3]
+        assert_receive {:"$gen_consumer", {^producer, :nobody}, {:cancel, :unknown_subscription}}
+        assert Stage.resume(producer) == :ok
+        assert Stage.resume(producer, 1000) == :ok
+        assert Enum.sort(come(producer, tag) ++ come(producer, late)) == [2, 3, 4, 5]
+        assert come(producer, gone) == []
+        assert %{paused: false, demand: 0} = Stage.info(producer)
+      end
+
+      test "demand accumulates, also through a pause", %{producer: producer} do
+        assert Stage.demand(producer) == :forward
+        assert Stage.demand(producer, :accumulate) == :ok
+        assert Stage.demand(producer) == :accumulate
+        tag = subscribe(producer)
+        :ok = Stage.pause(producer)
+        ask(producer, tag, 2)
+        :ok = Stage.resume(producer)
+        assert Stage.demand(producer) == :accumulate
+        :ok = Stage.pause(producer)
+        assert Stage.demand(producer, :forward) == :ok
+        assert Stage.demand(producer) == :forward
+        assert come(producer, tag) == []
+        :ok = Stage.resume(producer)
+        assert come(producer, tag) == [0, 1]
+      end
+
+      test "ask asks, and 0 is nothing", %{producer: producer} do
+        tag = subscribe(producer)
+        assert Stage.ask({producer, tag}, 0) == :ok
+        assert Stage.ask({producer, tag}, 2) == :ok
+        assert Stage.ask({producer, tag}, 1, [:noconnect]) == :ok
+        assert come(producer, tag) == [0, 1, 2]
+      end
+
+      test "cancel ends a subscription and is confirmed", %{producer: producer} do
+        tag = subscribe(producer)
+        assert Stage.cancel({producer, tag}, :enough) == :ok
+        assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, :enough}}
+        ask(producer, tag, 1)
+        assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, :unknown_subscription}}
+        assert Stage.info(producer).consumers == []
+      end
+
+      test "a subscription under a tag that is taken is refused", %{producer: producer} do
+        tag = subscribe(producer)
+        subscribe(producer, tag)
+        assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, :duplicated_subscription}}
+        assert [_] = Stage.info(producer).consumers
+      end
+
+      test "consumers subscribe to it, and subscribe anew", %{producer: producer} do
+        consumer = consumer()
+
+        assert {:ok, tag} =
+                 Stage.sync_subscribe(consumer,
+                   to: producer,
+                   max_demand: 10,
+                   min_demand: 5,
+                   cancel: :temporary
+                 )
+
+        assert handled(consumer, 10) == Enum.to_list(0..9)
+
+        assert {:ok, _tag} =
+                 Stage.sync_resubscribe(consumer, tag, :again,
+                   to: producer,
+                   max_demand: 10,
+                   cancel: :temporary
+                 )
+
+        assert_receive {:handle_cancel, ^consumer, {:cancel, :again}, {^producer, ^tag}}
+        assert_receive {:handle_events, ^consumer, _events, _from}
+        other = consumer()
+        assert Stage.async_subscribe(other, to: producer, max_demand: 1, cancel: :temporary) == :ok
+        assert_receive {:handle_subscribe, ^other, :producer, _options, {^producer, tag}}
+        assert Stage.async_resubscribe(other, tag, :again, to: producer, max_demand: 2) == :ok
+        assert_receive {:handle_cancel, ^other, {:cancel, :again}, {^producer, ^tag}}
+        assert_receive {:handle_subscribe, ^other, :producer, _options, {^producer, _tag}}
+        works(producer)
+      end
+
+      test "it subscribes to nobody, which is said", %{producer: producer} do
+        assert Stage.sync_subscribe(producer, to: self()) == {:error, :not_a_consumer}
+        assert Stage.sync_resubscribe(producer, :tag, :why, to: self()) == {:error, :not_a_consumer}
+        assert Stage.async_subscribe(producer, to: self()) == :ok
+        assert Stage.async_resubscribe(producer, :tag, :why, to: self()) == :ok
+        works(producer)
+      end
+
+      test "messages, calls and casts are answered or logged", %{producer: producer} do
+        assert Stage.sync_info(producer, :hello) == :ok
+        assert Stage.async_info(producer, :hello) == :ok
+        assert Stage.cast(producer, :hello) == :ok
+        answer = Stage.call(producer, :hello)
+        assert answer in [:ok, {:error, :unknown_call}]
+        works(producer)
+      end
+
+      test "estimate_buffered_count counts what waits", %{producer: producer} do
+        assert Stage.estimate_buffered_count(producer) == Stage.info(producer).buffered
+        works(producer)
+      end
+
+      test "stream takes what it needs", %{producer: producer} do
+        taken = [{producer, max_demand: 10}] |> Stage.stream() |> Enum.take(20)
+        assert numbers(taken) == Enum.to_list(0..19)
+        works(producer)
+      end
+
+      test "stop ends it, with its reason", %{producer: producer} do
+        monitor = Process.monitor(producer)
+        tag = subscribe(producer)
+        settle(producer)
+        assert Stage.stop(producer, :shutdown) == :ok
+        assert_receive {:DOWN, ^monitor, :process, ^producer, :shutdown}
+        refute_received {:"$gen_consumer", {^producer, ^tag}, _}
+      end
+
+      test "subscriptions whose options are none, or wrong, are refused to the consumer", %{
+        producer: producer
+      } do
+        for options <- [:none, [1], [filter: :paid], [filter: {:match, []}]] do
+          tag = subscribe(producer, make_ref(), nil, options)
+          assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, {:bad_opts, message}}}
+          assert message =~ inspect(options) or message =~ inspect(options[:filter])
+          ask(producer, tag, 1)
+          assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, :unknown_subscription}}
+        end
+
+        assert Stage.info(producer).consumers == []
+        works(producer)
+      end
+
+      test "options that are nobody's are the consumer's own", %{producer: producer} do
+        tag = subscribe(producer, make_ref(), nil, interval: 5000, max_demand: 3, filter: nil)
+        ask(producer, tag, 1)
+        assert come(producer, tag) == [0]
+      end
+
+      test "messages of another protocol are of no consequence", %{producer: producer} do
+        tag = subscribe(producer)
+
+        for from <- [{self(), make_ref()}, {self(), tag}],
+            content <- [
+              {:subscribe, [], []},
+              {:subscribe, :undefined, []},
+              {:subscribe, {1, 2, 3}, []},
+              {:subscribe, nil},
+              {:ask, 0},
+              {:ask, -1},
+              {:ask, -0x1_0000_0000_0000_0000},
+              {:ask, 1.0},
+              {:ask, :all},
+              {:ask, nil},
+              {:ask, 1, 2},
+              {:cancel},
+              :hello,
+              []
+            ] do
+          send(producer, {:"$gen_producer", from, content})
+        end
+
+        for from <- [
+              :nobody,
+              nil,
+              self(),
+              {self()},
+              {:a, tag},
+              {self(), tag, 1},
+              {nil, nil},
+              [self() | tag],
+              %{}
+            ],
+            content <- [{:ask, 1}, {:subscribe, nil, []}, {:cancel, :why}, :hello] do
+          send(producer, {:"$gen_producer", from, content})
+        end
+
+        for message <- [
+              {:"$gen_producer", {self(), tag}},
+              :"$gen_producer",
+              {:"$gen_consumer", {self(), tag}, [1]},
+              {:"$gen_consumer", {self(), tag}, {:cancel, :why}},
+              {:"$gen_consumer", :nobody, :hello},
+              {:"$gen_cast", {:"$demand", :sideways}},
+              {:"$gen_cast", {:"$demand", 5}},
+              {:"$gen_cast", :hello},
+              {:DOWN, make_ref(), :process, self(), :gone},
+              {make_ref(), :late_reply},
+              {:EXIT, self(), :normal},
+              :timeout,
+              [1 | 2]
+            ] do
+          send(producer, message)
+        end
+
+        works(producer)
+        ask(producer, tag, 1)
+        assert [_] = come(producer, tag)
+      end
+
+      test "asks beyond all counting are counted as far as it goes", %{producer: producer} do
+        tag = subscribe(producer)
+
+        for n <- [
+              0x1_0000_0000_0000_0000,
+              Bitwise.bsl(1, 200),
+              4_611_686_018_427_387_903,
+              0xFFFF_FFFF_FFFF_FFFF
+            ],
+            _ <- 1..3 do
+          ask(producer, tag, n)
+        end
+
+        assert come(producer, tag) == Enum.to_list(0..99)
+        assert Stage.info(producer).demand > 4_000_000_000_000_000_000
+      end
+    end
+  end
+
+  describe "a subscription only:" do
+    @describetag kind: :subscription
+
+    for {options, parts} <- [
+          {[filter: {:match, %{type: "paid"}}], [":filter", "producer_consumer"]},
+          {[filter: &Map.keys/1], [":filter"]},
+          {[selector: &Map.keys/1], [":selector", "BroadcastDispatcher"]},
+          {[partition: 0], [":partition", "PartitionDispatcher"]},
+          {[partition: :eu, cancel: :transient], [":partition"]},
+          {[fliter: {:match, %{}}], [":fliter", "did you mean :filter?"]},
+          {[max_deman: 1], [":max_deman", "did you mean :max_demand?"]},
+          {[max_demand: 1, partiton: 1], [":partiton", "did you mean :partition?"]}
+        ] do
+      test "#{inspect(options)} is refused to the consumer", %{producer: producer} do
+        consumer = consumer()
+        monitor = Process.monitor(consumer)
+        {:ok, tag} = Stage.sync_subscribe(consumer, [to: producer] ++ unquote(Macro.escape(options)))
+        assert_receive {:handle_cancel, ^consumer, {:cancel, {:bad_opts, message}}, {^producer, ^tag}}
+        for part <- unquote(parts), do: assert(message =~ part)
+
+        unless unquote(options[:cancel] == :transient),
+          do: assert_receive({:DOWN, ^monitor, :process, ^consumer, {:bad_opts, ^message}})
+
+        refute_received {:handle_events, ^consumer, _, _}
+        works(producer)
+      end
+    end
+
+    test "Flow's numbers of subscriptions are taken", %{producer: producer} do
+      tag = subscribe(producer, make_ref(), nil, partition: 1, cancel: :transient, max_demand: 10)
+      ask(producer, tag, 1)
+      assert come(producer, tag) == [0]
+    end
+
+    test "an unknown call is answered and logged", %{producer: producer} do
+      assert ExUnit.CaptureLog.capture_log(fn ->
+               assert Stage.call(producer, {:what, :is, :this}) == {:error, :unknown_call}
+               Stage.cast(producer, {:what, :else})
+               assert %{} = LinearSubscription.info(producer)
+             end) =~ ~r/unexpected call: {:what, :is, :this}.*unexpected cast: {:what, :else}/s
+    end
+  end
+end
