@@ -29,7 +29,7 @@ defmodule Penstock.HostProjectTest do
 
     first = start_answering(host)
     assert answer(first) == "ok"
-    library = Path.join(host, "deps/penstock/priv/native/penstock_nif.so")
+    library = Path.join(host, "_build/dev/lib/penstock/priv/native/penstock_nif.so")
     before = File.stat!(library).inode
 
     # A library that differs from what cargo built is what an update of the dependency looks like.

@@ -1,6 +1,7 @@
 # Sourced by the commands in bin/: sees to what a command needs, and does nothing at all when everything is there.
 #
 #   setup_build      Erlang, Elixir, a C linker and Rust: what `mix compile` needs
+#   setup_server     the embedded server's program, in $server_program
 #   setup_checks     git, clippy and rustfmt, Python and Node: what bin/test needs besides
 
 oldest_rust=1.91
@@ -40,6 +41,23 @@ setup_build() {
   new_rust || install_rust
 }
 
+# Built when it is missing or older than a source.
+setup_server() {
+  choose_server_program
+  new_server && return
+  setup_build
+  announce "building the embedded server (some minutes the first time)"
+  local built=$tree/_build/native/release/penstock-server began
+  began=$(mktemp)
+  (cd "$tree" && env -u CARGO_BUILD_TARGET CARGO_TARGET_DIR="$tree/_build/native" \
+    cargo build --locked --release --package server --bin penstock-server) >&2 ||
+    give_up "the embedded server could not be built; what cargo said is above"
+  [ "$server_program" = "$built" ] || install_server "$built"
+  # A source that changed meanwhile is newer.
+  touch -r "$began" "$server_program"
+  rm -f "$began"
+}
+
 setup_checks() {
   local packages=()
   have git || packages+=(git)
@@ -55,6 +73,20 @@ setup_checks() {
 links_c() {
   have cc || return 1
   case "$(cc -print-file-name=crt1.o)" in */*) ;; *) [ "$(uname -s)" = Darwin ] ;; esac
+}
+
+# Symbols are most of the program's size; those who debug or profile it keep them.
+choose_server_program() {
+  case "${PENSTOCK_KEEP_SYMBOLS:-0}" in
+  0) server_program=$tree/_build/penstock-server ;;
+  1) server_program=$tree/_build/native/release/penstock-server ;;
+  *) give_up "PENSTOCK_KEEP_SYMBOLS takes 1 (keep symbols) or 0 (leave them out), not \"$PENSTOCK_KEEP_SYMBOLS\"" ;;
+  esac
+}
+
+new_server() {
+  [ -x "$server_program" ] && [ -z "$(find "$tree/native" "$tree/Cargo.lock" -newer "$server_program" -type f \
+    \( -name '*.rs' -o -name '*.toml' -o -name '*.proto' -o -name Cargo.lock \) -print -quit)" ]
 }
 
 new_rust() {
@@ -75,13 +107,20 @@ makes_venvs() {
   [ -x "$tree/_build/python/bin/python" ] || python3 -c 'import ensurepip, venv' 2>/dev/null
 }
 
+# Renamed into its place: a server that runs keeps the program that it was started from.
+install_server() {
+  local fresh=$server_program.$$
+  strip -o "$fresh" "$1" 2>/dev/null || cp "$1" "$fresh"
+  mv -f "$fresh" "$server_program"
+}
+
 # --- getting it --------------------------------------------------------------------------------------------------
 
 install_packages() {
   [ $# -gt 0 ] || return 0
-  local apt="apt-get install -y --no-install-recommends $*"
-  debian || give_up "please install what these packages of Debian 12 hold, and run this again: $*" \
-    "(nothing is installed by itself on a system other than Debian 12)"
+  local apt="apt-get update && apt-get install -y --no-install-recommends $*"
+  debian || give_up "please install what these packages of Debian hold, and run this again: $*" \
+    "(nothing is installed by itself on a system other than Debian 12 or newer)"
   local root=()
   if [ "$(id -u)" -ne 0 ]; then
     have sudo || give_up "these packages are missing; please run this as root, and then again: $apt"
@@ -91,10 +130,10 @@ install_packages() {
   announce "installing from Debian's packages: $*"
   local log
   log=$(mktemp)
-  if ! "${root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c "apt-get update && $apt" >"$log" 2>&1 </dev/null; then
+  if ! "${root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c "$apt" >"$log" 2>&1 </dev/null; then
     tail -n 5 "$log" >&2
     rm -f "$log"
-    give_up "apt-get could not do it (its last words are above); please run this as root, and then again: apt-get update && $apt"
+    give_up "apt-get could not do it (its last words are above); please run this as root, and then again: $apt"
   fi
   rm -f "$log"
   hash -r
@@ -102,7 +141,8 @@ install_packages() {
 
 debian() {
   [ -r "$os_release" ] && have apt-get || return 1
-  (. "$os_release" && [ "${ID:-}" = debian ] && at_least 12 "${VERSION_ID:-0}")
+  # Testing and sid have no number yet.
+  (. "$os_release" && [ "${ID:-}" = debian ] && at_least 12 "${VERSION_ID:-99}")
 }
 
 install_rust() {
@@ -128,7 +168,7 @@ install_rust() {
 rustup_installer() {
   local address said=
   for address in https://sh.rustup.rs https://static.rust-lang.org/rustup/rustup-init.sh; do
-    said+=$(curl --proto '=https' --tlsv1.2 -sSf --location --output "$1" "$address" 2>&1) && return 0
+    said+=$(curl --proto '=https' --tlsv1.2 -sSf --connect-timeout 10 --location --output "$1" "$address" 2>&1) && return 0
     said+=" ($address)"$'\n'
   done
   printf '%s' "$said" >&2
