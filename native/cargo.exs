@@ -36,12 +36,12 @@ defmodule Penstock.Build.Cargo do
     ]
 
     port =
-      Port.open({:spawn_executable, Path.join(@root, "native/with_parent")}, [
+      Port.open({:spawn_executable, System.find_executable("sh")}, [
         :binary,
         :exit_status,
         :stderr_to_stdout,
         :hide,
-        args: [cargo | args],
+        args: [Path.join(@root, "native/with_parent"), cargo | args],
         cd: @root,
         env:
           for({name, value} <- env, do: {to_charlist(name), if(value, do: to_charlist(value), else: false)})

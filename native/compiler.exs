@@ -45,7 +45,7 @@ defmodule Mix.Tasks.Compile.PenstockNative do
     options = [
       env: [{"CARGO_TARGET_DIR", target()}, {"CARGO_BUILD_TARGET", nil}],
       before_work: &Toolchain.linker/0,
-      say: &Mix.shell().info/1
+      say: fn line -> Mix.shell().info(line) end
     ]
 
     with :ok <- Cargo.build(cargo, ["build", "--release", "--locked", "-p", @package], options) do
