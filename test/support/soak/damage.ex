@@ -1,0 +1,152 @@
+defmodule Penstock.Soak.Damage do
+  @moduledoc false
+  # A data folder is damaged, again and again another way. A server that is started on it refuses, names a file and has
+  # changed nothing; or all that was acknowledged is there. What is never right: to start and to have lost something, to
+  # hang, to panic.
+
+  import Penstock.Soak.Fault
+
+  alias Penstock.EventStore
+  alias Penstock.EventStore.Server
+  alias Penstock.Soak.Damage.{Store, Wound}
+  alias Penstock.Soak.{Dice, ServerProcess, Writer}
+
+  @wounds 25
+  @start_timeout 20_000
+
+  def run(seed, root) do
+    Dice.take(seed, :damage)
+    store = Store.build(root)
+    outcomes = for wound <- 1..@wounds, do: wound(store, Path.join(root, "damaged"), {seed, wound})
+    faults = for {:fault, text} <- outcomes, do: "\n    " <> text
+    law(faults == [], "#{length(faults)} of #{@wounds} wounds:#{faults}")
+
+    {@wounds,
+     outcomes |> Enum.frequencies() |> Enum.map_join(", ", fn {outcome, count} -> "#{count} #{outcome}" end)}
+  end
+
+  defp wound(store, folder, {seed, number}) do
+    Dice.take(seed, {:wound, number})
+    File.rm_rf!(folder)
+    File.cp_r!(store.folder, folder)
+    # Now and then two at once.
+    wounds = for _ <- 1..Dice.pick([1, 1, 1, 1, 2]), do: Wound.throw(folder, store.older)
+    where = Dice.pick([:process, :process, :vm])
+
+    try do
+      {strays, before} = {Enum.flat_map(wounds, &elem(&1, 0)), hashes(folder)}
+      outcome = judge(start(where, folder), folder, before, store)
+      touched = files((before -- hashes(folder)) |> Enum.filter(fn {file, _} -> file in strays end))
+      law(touched == "", "#{touched} is no file of a store's and was touched")
+      outcome
+    rescue
+      fault in Penstock.Soak.Fault ->
+        {:fault, "#{number} (#{where}) #{Enum.map_join(wounds, "; ", &elem(&1, 1))}: #{fault.message}"}
+    end
+  end
+
+  defp start(:process, folder) do
+    case ServerProcess.start(folder, timeout: @start_timeout) do
+      {:ok, server} ->
+        {:started, server.port, fn -> ServerProcess.stop(server) end}
+
+      {:refused, 1, text} ->
+        {:refused, text}
+
+      other ->
+        other
+    end
+  end
+
+  # In a process of its own, which a start that is refused cannot end.
+  defp start(:vm, folder) do
+    owner = self()
+    reference = make_ref()
+
+    holder =
+      spawn_link(fn ->
+        Process.flag(:trap_exit, true)
+        send(owner, {reference, Server.start_link(port: 0, data_dir: folder)})
+        receive(do: ({:EXIT, ^owner, _} -> :ok))
+      end)
+
+    receive do
+      {^reference, {:ok, server}} ->
+        {:started, Server.port(server), fn -> Server.stop(server) end}
+
+      {^reference, {:error, error}} ->
+        Process.unlink(holder)
+        Process.exit(holder, :kill)
+        {:refused, if(is_exception(error), do: Exception.message(error), else: brief(error))}
+    after
+      @start_timeout -> :hangs
+    end
+  end
+
+  defp judge({:refused, text}, folder, before, store) do
+    changed = before -- hashes(folder)
+    more = hashes(folder) -- before
+    law(changed == [] and more == [], "a refused start has changed #{files(changed ++ more)} (#{text})")
+    law(not (text =~ "panicked"), "panicked: #{text}")
+    law(names_a_file?(text, folder, store), "refused without the name of a file: #{text}")
+    :refused
+  end
+
+  defp judge({:started, port, stop}, folder, _before, store) do
+    outcome = looked_at(port, stop, store, "started without a word")
+    # What it has made of the folder is started on as well.
+    if outcome == :whole and Dice.chance(30), do: started_again(folder, store)
+    outcome
+  end
+
+  defp judge(other, _folder, _before, _store), do: law(false, "ended as #{brief(other)}")
+
+  defp started_again(folder, store) do
+    case start(:process, folder) do
+      {:started, port, stop} -> looked_at(port, stop, store, "started once more")
+      other -> law(false, "it started, and once more it was #{brief(other)}")
+    end
+  end
+
+  defp looked_at(port, stop, store, how) do
+    {:ok, connection} = EventStore.start_link(connection_string: "esdb://127.0.0.1:#{port}?tls=false")
+    found = Store.read(connection, port, store.streams)
+    difference = Store.difference(found, store.truth)
+    law(difference == nil, "#{how}: #{difference}")
+    refusals = Store.refusals(found)
+
+    for text <- refusals do
+      law(names_a_file?(text, "", store), "a read refused without the name of a file: #{text}")
+    end
+
+    if refusals == [], do: appends(connection)
+    if refusals == [], do: :whole, else: :refused_at_a_read
+  after
+    stop.()
+  end
+
+  # To a stream that is not compared: it comes last in `$all`, and is taken from there.
+  defp appends(connection) do
+    answer = EventStore.append(connection, "after", Writer.events("after", 0, 1))
+    law(match?({:ok, _}, answer), "whole, and it refuses an append: #{brief(answer)}")
+  end
+
+  # By its path; or by its name, if that can be nothing else.
+  defp names_a_file?(text, folder, store) do
+    for(base <- [folder, store.folder], file <- Wound.files(base), do: file)
+    |> Enum.uniq()
+    |> Enum.any?(fn file ->
+      text =~ Path.join(folder, file) or
+        (Path.basename(file) =~ ~r/\D/ and text =~ ~r/\b#{Regex.escape(Path.basename(file))}\b/)
+    end)
+  end
+
+  defp files(hashes), do: hashes |> Enum.map(&elem(&1, 0)) |> Enum.uniq() |> Enum.join(", ")
+
+  # Of everything: folders too, and whether what is there is a file.
+  defp hashes(folder) do
+    for path <- folder |> Path.join("**") |> Path.wildcard(match_dot: true) do
+      {Path.relative_to(path, folder), if(File.dir?(path), do: :folder, else: :erlang.md5(File.read!(path)))}
+    end
+  end
+end
