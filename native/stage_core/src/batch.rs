@@ -10,6 +10,11 @@ pub trait Batch {
 
     /// Drops all events but the first `n`; asked only with `n <= count`.
     fn truncate(&mut self, n: u64);
+
+    /// Whether it holds a number of events only, which its owner keeps.
+    fn is_kept_elsewhere(&self) -> bool {
+        false
+    }
 }
 
 impl<T> Batch for VecDeque<T> {
@@ -40,6 +45,10 @@ impl Batch for u64 {
 
     fn truncate(&mut self, n: u64) {
         *self = n.min(*self);
+    }
+
+    fn is_kept_elsewhere(&self) -> bool {
+        true
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Part<E, M> {
 pub struct Stored<M> {
     /// How many of the oldest events had to go.
     pub evicted: u64,
+    /// How many of these their owner keeps, and is to drop: the oldest that it has.
+    pub evicted_elsewhere: u64,
     /// How many of the new events, at their end, were not taken.
     pub refused: u64,
     /// Marks that only evicted events stood before.
@@ -40,7 +42,7 @@ pub struct Stored<M> {
 
 impl<M> Stored<M> {
     fn all() -> Self {
-        Self { evicted: 0, refused: 0, released: Vec::new() }
+        Self { evicted: 0, evicted_elsewhere: 0, refused: 0, released: Vec::new() }
     }
 
     /// How many events were discarded.
@@ -102,7 +104,7 @@ impl<B: Batch, M> Buffer<B, M> {
         let taken = count - stored.refused;
         if taken > 0 {
             self.entries.push_back(Entry::Events(batch));
-            self.count += taken;
+            self.count = self.count.saturating_add(taken);
             self.evict(&mut stored);
         }
         stored
@@ -114,10 +116,28 @@ impl<B: Batch, M> Buffer<B, M> {
         let Some(Entry::Events(last)) = self.entries.back_mut() else { return None };
         let before = last.count();
         grow(last);
-        self.count += last.count().saturating_sub(before);
+        self.count = self.count.saturating_add(last.count().saturating_sub(before));
         let mut stored = Stored::all();
         self.evict(&mut stored);
         Some(stored)
+    }
+
+    /// Takes the newest `n` events out again, which are of the batch stored last; says how many they are.
+    pub fn unstore(&mut self, n: u64) -> u64 {
+        let Some(Entry::Events(last)) = self.entries.back_mut() else { return 0 };
+        let count = last.count();
+        let n = n.min(count);
+        last.truncate(count - n);
+        if n == count {
+            self.entries.pop_back();
+        }
+        self.count = self.count.saturating_sub(n);
+        n
+    }
+
+    /// How many events it holds once `n` more have been stored.
+    pub fn count_with(&self, n: u64) -> u64 {
+        self.count.saturating_add(n).min(self.limit.unwrap_or(u64::MAX))
     }
 
     /// The batch stored last, unless a mark follows it.
@@ -173,10 +193,13 @@ impl<B: Batch, M> Buffer<B, M> {
         // With nothing left to evict the front may still be marks that waited for what is gone.
         while let Some(part) = self.pop(self.count.saturating_sub(limit), |batch, n| {
             batch.discard_front(n);
-            n
+            (n, if batch.is_kept_elsewhere() { n } else { 0 })
         }) {
             match part {
-                Part::Events(n) => stored.evicted += n,
+                Part::Events((n, elsewhere)) => {
+                    stored.evicted += n;
+                    stored.evicted_elsewhere += elsewhere;
+                }
                 Part::Mark(mark) => stored.released.push(mark),
             }
         }

@@ -1,8 +1,9 @@
-use std::collections::VecDeque;
+use std::cmp::Reverse;
 
 use thiserror::Error;
 
 use crate::dispatcher::{Claimed, Dispatcher};
+use crate::ranked::Ranked;
 
 /// A subscriber of this key is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -34,10 +35,11 @@ pub struct Asked {
     pub exceeded: Option<u64>,
 }
 
-#[derive(Debug, Clone)]
-struct Subscriber<K> {
-    key: K,
+/// Highest demand first; among equals, who has waited longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
     demand: u64,
+    since: Reverse<u64>,
 }
 
 /// Gives every batch to the subscriber who has asked for most.
@@ -47,9 +49,9 @@ struct Subscriber<K> {
 /// leaves behind serves the next one instead of being asked for twice.
 #[derive(Debug, Clone)]
 pub struct DemandDispatcher<K> {
-    /// Highest demand first; among equals, who has waited longer. A queue, for who is served usually goes
-    /// from its front to its back.
-    subscribers: VecDeque<Subscriber<K>>,
+    subscribers: Ranked<K, Rank>,
+    /// Counts the times that a subscriber was given its place, to tell who has waited longer.
+    turns: u64,
     demand: u64,
     claimed: Claimed,
     max_demand: Option<u64>,
@@ -59,17 +61,18 @@ pub struct DemandDispatcher<K> {
     left: u64,
 }
 
-impl<K: Clone + Eq> Default for DemandDispatcher<K> {
+impl<K: Copy + Ord> Default for DemandDispatcher<K> {
     fn default() -> Self {
         Self::new(DemandOptions::default())
     }
 }
 
-impl<K: Clone + Eq> DemandDispatcher<K> {
+impl<K: Copy + Ord> DemandDispatcher<K> {
     /// A dispatcher without subscribers.
     pub fn new(options: DemandOptions) -> Self {
         Self {
-            subscribers: VecDeque::new(),
+            subscribers: Ranked::default(),
+            turns: 0,
             demand: 0,
             claimed: Claimed::default(),
             max_demand: options.max_demand,
@@ -81,19 +84,15 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
 
     /// Adds a subscriber who waits for nothing yet.
     pub fn subscribe(&mut self, key: K) -> Result<(), AlreadySubscribed> {
-        if self.position(&key).is_some() {
-            return Err(AlreadySubscribed);
-        }
-        self.subscribers.push_back(Subscriber { key, demand: 0 });
-        Ok(())
+        let rank = self.rank(0);
+        if self.subscribers.insert(key, rank) { Ok(()) } else { Err(AlreadySubscribed) }
     }
 
     /// Removes a subscriber and says how many events it still waited for.
     pub fn cancel(&mut self, key: &K) -> Option<u64> {
-        let at = self.position(key)?;
-        let subscriber = self.subscribers.remove(at)?;
-        self.demand = self.demand.saturating_sub(subscriber.demand);
-        Some(subscriber.demand)
+        let Rank { demand, .. } = self.subscribers.remove(key)?;
+        self.demand = self.demand.saturating_sub(demand);
+        Some(demand)
     }
 
     /// [`credit`](Self::credit) and [`claim`](Dispatcher::claim) in one, for a source without a buffer before it.
@@ -105,14 +104,13 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
     /// Notes that a subscriber waits for `n` events more; the expected largest ask comes back when this
     /// one was larger.
     pub fn credit(&mut self, key: &K, n: u64) -> Result<Option<u64>, UnknownSubscriber> {
-        let at = self.position(key).ok_or(UnknownSubscriber)?;
-        let mut subscriber = self.subscribers.remove(at).ok_or(UnknownSubscriber)?;
+        let Rank { demand, .. } = self.subscribers.rank(key).ok_or(UnknownSubscriber)?;
         let max = *self.max_demand.get_or_insert(n);
         // Sums saturate together, so that a subscriber's part never exceeds the whole.
         let n = n.min(u64::MAX - self.demand);
-        subscriber.demand += n;
         self.demand += n;
-        self.place(subscriber);
+        let rank = self.rank(demand + n);
+        self.subscribers.set(key, rank);
         Ok((n > max).then_some(max))
     }
 
@@ -138,7 +136,7 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
 
     /// How many events one subscriber waits for.
     pub fn demand_of(&self, key: &K) -> Option<u64> {
-        self.subscribers.iter().find(|subscriber| subscriber.key == *key).map(|subscriber| subscriber.demand)
+        self.subscribers.rank(key).map(|rank| rank.demand)
     }
 
     /// How many subscribers there are.
@@ -146,23 +144,21 @@ impl<K: Clone + Eq> DemandDispatcher<K> {
         self.subscribers.len()
     }
 
-    fn position(&self, key: &K) -> Option<usize> {
-        self.subscribers.iter().position(|subscriber| subscriber.key == *key)
-    }
-
-    fn place(&mut self, subscriber: Subscriber<K>) {
-        let at = self.subscribers.partition_point(|other| other.demand >= subscriber.demand);
-        self.subscribers.insert(at, subscriber);
+    /// The place behind those who wait for as much already.
+    fn rank(&mut self, demand: u64) -> Rank {
+        self.turns += 1;
+        Rank { demand, since: Reverse(self.turns) }
     }
 
     fn shuffle_equals(&mut self, seed: u64) {
-        let subscribers = self.subscribers.make_contiguous();
-        fastrand::Rng::with_seed(seed).shuffle(subscribers);
-        subscribers.sort_by_key(|subscriber| std::cmp::Reverse(subscriber.demand));
+        let mut turns: Vec<u64> = (1..=self.subscribers.len() as u64).collect();
+        fastrand::Rng::with_seed(seed).shuffle(&mut turns);
+        self.turns = turns.len() as u64;
+        self.subscribers.set_all(|_, rank| Rank { since: Reverse(turns.pop().unwrap_or(0)), ..rank });
     }
 }
 
-impl<K: Clone + Eq> Dispatcher for DemandDispatcher<K> {
+impl<K: Copy + Ord> Dispatcher for DemandDispatcher<K> {
     type To = K;
 
     fn claim(&mut self) -> u64 {
@@ -182,21 +178,19 @@ impl<K: Clone + Eq> Dispatcher for DemandDispatcher<K> {
         if let Some(seed) = self.shuffle.take() {
             self.shuffle_equals(seed);
         }
-        let mut first = self.subscribers.pop_front()?;
-        let n = first.demand.min(available);
-        first.demand -= n;
+        let (key, Rank { demand, .. }) = self.subscribers.first()?;
+        let n = demand.min(available);
         self.demand -= n;
         if self.rate.is_some() {
             self.left -= n;
         }
-        let key = first.key.clone();
-        self.place(first);
+        let rank = self.rank(demand - n);
+        self.subscribers.set_first(rank);
         Some((key, n))
     }
 
     fn deal_ahead(&mut self) -> Option<(K, u64)> {
-        let only = self.subscribers.front()?;
-        let n = only.demand;
+        let (_, Rank { demand: n, .. }) = self.subscribers.first()?;
         if n != self.demand || self.claimed.get() > 0 || self.shuffle.is_some() || self.rate.is_some() {
             return None;
         }
@@ -204,12 +198,11 @@ impl<K: Clone + Eq> Dispatcher for DemandDispatcher<K> {
     }
 
     fn take_back(&mut self, to: K, n: u64) {
-        let Some(mut subscriber) = self.position(&to).and_then(|at| self.subscribers.remove(at)) else {
-            return;
-        };
-        subscriber.demand += n;
+        let Some(Rank { demand, .. }) = self.subscribers.rank(&to) else { return };
+        let n = n.min(u64::MAX - self.demand);
         self.demand += n;
-        self.place(subscriber);
+        let rank = self.rank(demand + n);
+        self.subscribers.set(&to, rank);
         self.claim();
     }
 }

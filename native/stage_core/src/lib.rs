@@ -15,6 +15,7 @@ mod demand;
 mod dispatcher;
 mod outlet;
 mod partition;
+mod ranked;
 
 pub use batch::Batch;
 pub use broadcast::{BroadcastDispatcher, Everyone, Lag, Share};

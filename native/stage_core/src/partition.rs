@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::dispatcher::{Claimed, Dispatcher};
 use crate::{AlreadySubscribed, Buffer, DemandDispatcher, DemandOptions, Keep, Part, UnknownSubscriber};
@@ -24,6 +24,15 @@ struct Partition<K> {
     queue: Buffer<u64, u64>,
 }
 
+impl<K: Copy + Ord> Partition<K> {
+    fn new() -> Self {
+        Self {
+            subscribers: DemandDispatcher::new(DemandOptions::default()),
+            queue: Buffer::new(None, Keep::Last),
+        }
+    }
+}
+
 /// Gives every event to a subscriber of its partition.
 ///
 /// Who asks cannot say which partition the source will serve, so demand is one sum; what comes for a partition
@@ -32,9 +41,11 @@ struct Partition<K> {
 /// goes, the next one gets it, and the demand it leaves behind is not asked for twice.
 #[derive(Debug)]
 pub struct PartitionDispatcher<K> {
-    partitions: Vec<Partition<K>>,
+    /// As far as there was anything to note of them.
+    partitions: Vec<Option<Box<Partition<K>>>>,
+    count: usize,
     /// Which partition a subscriber belongs to.
-    homes: Vec<(K, usize)>,
+    homes: BTreeMap<K, usize>,
     /// How many events may be split: living demand and abandoned demand, less what is queued.
     demand: u64,
     /// Demand that subscribers left behind, until that of others takes its place.
@@ -46,16 +57,13 @@ pub struct PartitionDispatcher<K> {
     first_mark: u64,
 }
 
-impl<K: Clone + Eq> PartitionDispatcher<K> {
+impl<K: Copy + Ord> PartitionDispatcher<K> {
     /// A dispatcher of `count` partitions, without subscribers.
     pub fn new(count: usize) -> Self {
-        let partition = || Partition {
-            subscribers: DemandDispatcher::new(DemandOptions::default()),
-            queue: Buffer::new(None, Keep::Last),
-        };
         Self {
-            partitions: std::iter::repeat_with(partition).take(count).collect(),
-            homes: Vec::new(),
+            partitions: Vec::new(),
+            count,
+            homes: BTreeMap::new(),
             demand: 0,
             abandoned: 0,
             claimed: Claimed::default(),
@@ -69,17 +77,16 @@ impl<K: Clone + Eq> PartitionDispatcher<K> {
         if self.home(&key).is_some() {
             return Err(AlreadySubscribed);
         }
-        let Some(home) = self.partitions.get_mut(partition) else { return Ok(false) };
-        home.subscribers.subscribe(key.clone())?;
-        self.homes.push((key, partition));
+        let Some(home) = self.partition(partition) else { return Ok(false) };
+        home.subscribers.subscribe(key)?;
+        self.homes.insert(key, partition);
         Ok(true)
     }
 
     /// Removes a subscriber and says how many events it still waited for.
     pub fn cancel(&mut self, key: &K) -> Option<u64> {
-        let at = self.homes.iter().position(|home| home.0 == *key)?;
-        let (_, partition) = self.homes.swap_remove(at);
-        let left = self.partitions.get_mut(partition)?.subscribers.cancel(key)?;
+        let partition = self.homes.remove(key)?;
+        let left = self.known(partition)?.subscribers.cancel(key)?;
         self.abandoned += left;
         Some(left)
     }
@@ -88,25 +95,29 @@ impl<K: Clone + Eq> PartitionDispatcher<K> {
     /// it is to be [served](Self::serve) then.
     pub fn credit(&mut self, key: &K, n: u64) -> Result<Option<usize>, UnknownSubscriber> {
         let at = self.home(key).ok_or(UnknownSubscriber)?;
-        let home = self.partitions.get_mut(at).ok_or(UnknownSubscriber)?;
         // What is asked for in all stays a number.
         let n = n.min(u64::MAX / 2 - self.demand.min(u64::MAX / 2));
+        let home = self.known(at).ok_or(UnknownSubscriber)?;
         home.subscribers.credit(key, n)?;
+        let queued = !home.queue.is_empty();
         let taken_over = n.min(self.abandoned);
         self.abandoned -= taken_over;
         self.demand += n - taken_over;
-        Ok((!home.queue.is_empty()).then_some(at))
+        Ok(queued.then_some(at))
     }
 
     /// Notes that `n` of the events that were to be split belong to no partition.
     pub fn unrouted(&mut self, n: u64) {
-        self.demand += n;
+        self.demand = self.demand.saturating_add(n);
     }
 
     /// Gives `n` events to a partition: calls `deal` with each of its subscribers that gets some of them and with
-    /// how many; the rest is queued.
-    pub fn route(&mut self, partition: usize, n: u64, mut deal: impl FnMut(K, u64)) {
-        let Some(home) = self.partitions.get_mut(partition).filter(|_| n > 0) else { return };
+    /// how many; the rest is queued. False when there is no such partition.
+    pub fn route(&mut self, partition: usize, n: u64, mut deal: impl FnMut(K, u64)) -> bool {
+        if n == 0 {
+            return partition < self.count;
+        }
+        let Some(home) = self.partition(partition) else { return false };
         let mut rest = n;
         if home.queue.is_empty() {
             while let Some((key, n)) = home.subscribers.deal_one(rest) {
@@ -114,15 +125,16 @@ impl<K: Clone + Eq> PartitionDispatcher<K> {
                 deal(key, n);
             }
         }
-        if rest > 0 && home.queue.extend_last(|last| *last += rest).is_none() {
+        if rest > 0 && home.queue.extend_last(|last| *last = last.saturating_add(rest)).is_none() {
             home.queue.store(rest);
         }
+        true
     }
 
     /// What comes next out of a partition's queue, while its subscribers wait for events.
     pub fn serve(&mut self, partition: usize) -> Option<Queued<K>> {
         loop {
-            let home = self.partitions.get_mut(partition)?;
+            let home = self.known(partition)?;
             let part = match home.queue.first().copied() {
                 Some(count) => {
                     let (key, n) = home.subscribers.deal_one(count)?;
@@ -145,6 +157,7 @@ impl<K: Clone + Eq> PartitionDispatcher<K> {
         let behind = self
             .partitions
             .iter_mut()
+            .flatten()
             .filter_map(|home| home.queue.mark(mark).is_none().then_some(()))
             .count();
         if behind > 0 {
@@ -160,7 +173,7 @@ impl<K: Clone + Eq> PartitionDispatcher<K> {
 
     /// How many events one subscriber waits for.
     pub fn demand_of(&self, key: &K) -> Option<u64> {
-        self.partitions.get(self.home(key)?)?.subscribers.demand_of(key)
+        self.partitions.get(self.home(key)?)?.as_ref()?.subscribers.demand_of(key)
     }
 
     /// How many events the source was asked for and has not brought.
@@ -170,11 +183,27 @@ impl<K: Clone + Eq> PartitionDispatcher<K> {
 
     /// How many events wait in the queues.
     pub fn queued(&self) -> u64 {
-        self.partitions.iter().map(|home| home.queue.count()).sum()
+        self.partitions.iter().flatten().map(|home| home.queue.count()).sum()
     }
 
     fn home(&self, key: &K) -> Option<usize> {
-        self.homes.iter().find(|home| home.0 == *key).map(|home| home.1)
+        self.homes.get(key).copied()
+    }
+
+    /// A partition of which something is noted.
+    fn known(&mut self, partition: usize) -> Option<&mut Partition<K>> {
+        self.partitions.get_mut(partition)?.as_deref_mut()
+    }
+
+    /// Any partition that there is.
+    fn partition(&mut self, partition: usize) -> Option<&mut Partition<K>> {
+        if partition >= self.count {
+            return None;
+        }
+        if partition >= self.partitions.len() {
+            self.partitions.resize_with(partition + 1, || None);
+        }
+        Some(self.partitions.get_mut(partition)?.get_or_insert_with(|| Box::new(Partition::new())))
     }
 
     /// Whether a mark that one partition has let pass is held back by no other. A later mark stands behind an
@@ -194,7 +223,7 @@ impl<K: Clone + Eq> PartitionDispatcher<K> {
     }
 }
 
-impl<K: Clone + Eq> Dispatcher for PartitionDispatcher<K> {
+impl<K: Copy + Ord> Dispatcher for PartitionDispatcher<K> {
     type To = Split;
 
     fn claim(&mut self) -> u64 {
