@@ -5,9 +5,12 @@
 # VMs of its own: where a VM happens to place processes and their heaps is worth a tenth to one library or the other,
 # and stays as it is as long as the VM runs. Its ratio is then the median of those. `--only WORD` takes the rows whose
 # name has the word in it, `--row NAME` the one of this name and nothing again.
+#
+# Three shapes come last, which are no part of the means: `sharing` and `idle` are the stock library's memory over ours, and
+# `subscribers` its time, of the dispatcher that does worst.
 
 Code.require_file("support.exs", __DIR__)
-for file <- ~w(events flow buffer), do: Code.require_file("stages_support/#{file}.exs", __DIR__)
+for file <- ~w(events flow buffer shapes), do: Code.require_file("stages_support/#{file}.exs", __DIR__)
 
 defmodule Stages do
   @penstock %{
@@ -37,6 +40,23 @@ defmodule Stages do
     results = for row <- rows, do: row |> measure(plan, stock?) |> tap(&report/1)
     again? = stock? and options[:row] == nil
     figures(if again?, do: Enum.map(results, &again(&1, plan, options)), else: results)
+    if options[:row] == nil, do: shapes(options, if(stock?, do: [@penstock, @stock], else: [@penstock]))
+  end
+
+  defp shapes(options, libraries) do
+    for {name, measure, n} <- Stages.Shapes.kinds(options[:quick] || false), wanted?(name, options) do
+      rounds = for _ <- 1..3, do: Enum.map(libraries, &List.wrap(measure.(&1, n)))
+
+      IO.puts(
+        "#{name} #{n}: #{Enum.map_join(rounds, "; ", fn round -> Enum.map_join(round, " stock ", &inspect/1) end)}"
+      )
+
+      ratios =
+        for [ours, theirs] <- rounds,
+            do: ours |> Enum.zip(theirs) |> Enum.map(fn {ours, theirs} -> theirs / ours end) |> Enum.min()
+
+      if ratios != [], do: Bench.figure(name, Bench.median(ratios))
+    end
   end
 
   defp wanted?(name, options) do

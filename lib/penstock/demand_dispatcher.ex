@@ -32,9 +32,10 @@ defmodule Penstock.DemandDispatcher do
   def configure(options) do
     with {:ok, max, options} <- max_demand(options),
          {:ok, shuffle?, options} <-
-           Options.one_of(options, :shuffle_demands_on_first_dispatch, false, [true, false]),
+           Options.one_of(options, :shuffle_demands_on_first_dispatch, false, [true, false, nil]),
          {:ok, rate, options} <- rate(options),
          :ok <- Options.none_left(options) do
+      shuffle? = shuffle? == true
       {:ok, if(rate, do: {:demand, max, shuffle?, rate}, else: {:demand, max, shuffle?})}
     end
   end
@@ -47,19 +48,24 @@ defmodule Penstock.DemandDispatcher do
       {nil, options} ->
         {:ok, nil, options}
 
-      {{n, interval} = rate, options}
+      {{n, interval}, options}
       when is_integer(n) and n > 0 and is_integer(interval) and interval in 1..@longest ->
-        {:ok, rate, options}
+        {:ok, {min(n, Options.most()), interval}, options}
 
       {other, _options} ->
-        Options.expected(:rate, "a tuple of two positive integers, events and milliseconds", other)
+        what = "a tuple of two positive integers, events and milliseconds (at most #{@longest})"
+        Options.expected(:rate, what, other)
     end
   end
 
   defp max_demand(options) do
     case Keyword.pop(options, :max_demand) do
-      {nil, options} -> {:ok, nil, options}
-      _ -> Options.integer(options, :max_demand, nil, 1..Options.most())
+      {nil, options} ->
+        {:ok, nil, options}
+
+      _ ->
+        with {:ok, n, options} <- Options.integer(options, :max_demand, nil, 1),
+             do: {:ok, min(n, Options.most()), options}
     end
   end
 end

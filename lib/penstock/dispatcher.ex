@@ -25,7 +25,7 @@ defmodule Penstock.Dispatcher do
       Penstock.Stage.sync_subscribe(consumer, to: producer, filter: &(&1.amount > 100))
 
   It takes `{:match, map}`, which wants events that are maps and have these keys with these values (a map among
-  the values is matched the same way, anything else must be exactly equal), or a function of the event. Events
+  the values is matched the same way, up to 127 in each other, anything else must be exactly equal), or a function of the event. Events
   that are not wanted take nothing from the consumer's demand. A dispatcher that gives an event to one consumer
   only gives it to no other when that one does not want it.
 

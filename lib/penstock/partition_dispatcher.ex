@@ -73,6 +73,12 @@ defmodule Penstock.PartitionDispatcher do
     end
   end
 
+  # Each takes memory before an event has come.
+  @most 10_000_000
+
+  defp names(n) when is_integer(n) and n > @most,
+    do: expected_partitions("to be at most #{@most}", n)
+
   defp names(n) when is_integer(n) and n > 0, do: {:ok, Enum.to_list(0..(n - 1))}
 
   defp names(partitions) do
@@ -104,7 +110,7 @@ defmodule Penstock.PartitionDispatcher do
   defp consumers(options) do
     case Keyword.pop(options, :consumers_per_partition, 1) do
       {:infinity, options} -> {:ok, :infinity, options}
-      _ -> Options.integer(options, :consumers_per_partition, 1, 1..Options.most())
+      _ -> Options.integer(options, :consumers_per_partition, 1, 1)
     end
   end
 end

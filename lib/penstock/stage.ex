@@ -68,7 +68,7 @@ defmodule Penstock.Stage do
   `{:shutdown, _}`; a `:temporary` one never does.
   """
 
-  alias Penstock.Stage.{Loop, Options}
+  alias Penstock.Stage.Loop
 
   @type stage :: pid | atom | {:global, term} | {:via, module, term} | {name :: atom, node}
   @typedoc "Names a subscription, for its consumer; a reference unless the consumer chose otherwise."
@@ -96,24 +96,34 @@ defmodule Penstock.Stage do
           paused: boolean,
           demand: non_neg_integer,
           buffered: non_neg_integer,
+          off_heap: non_neg_integer,
           held: non_neg_integer,
           waiting: non_neg_integer,
           consumers: [map],
           producers: [map]
         }
+  @typedoc "What a stage does besides."
+  @type also :: :hibernate | {:continue, argument :: term}
   @type return ::
           {:noreply, [event :: term], state :: term}
-          | {:noreply, [event :: term], state :: term, :hibernate}
+          | {:noreply, [event :: term], state :: term, also}
           | {:stop, reason :: term, state :: term}
 
-  @doc "Called when the stage starts; says what kind of stage it is."
+  @doc """
+  Called when the stage starts; says what kind of stage it is.
+
+  Like a `GenServer`, it may hibernate at once, or go on with `c:handle_continue/2` before anything else.
+  """
   @callback init(argument :: term) ::
               {:producer, state :: term}
-              | {:producer, state :: term, [producer_option]}
+              | {:producer, state :: term, [producer_option] | also}
+              | {:producer, state :: term, [producer_option], also}
               | {:producer_consumer, state :: term}
-              | {:producer_consumer, state :: term, [producer_consumer_option]}
+              | {:producer_consumer, state :: term, [producer_consumer_option] | also}
+              | {:producer_consumer, state :: term, [producer_consumer_option], also}
               | {:consumer, state :: term}
-              | {:consumer, state :: term, [consumer_option]}
+              | {:consumer, state :: term, [consumer_option] | also}
+              | {:consumer, state :: term, [consumer_option], also}
               | :ignore
               | {:stop, reason :: term}
 
@@ -134,13 +144,20 @@ defmodule Penstock.Stage do
   @doc "Called on both sides when a subscription has ended."
   @callback handle_cancel({:cancel | :down, reason :: term}, from, state :: term) :: return
 
+  @doc """
+  Called right after a callback that has returned `{:continue, argument}`, before any other callback and any message.
+
+  Events that the callback has returned are dispatched before, and a reply is sent before.
+  """
+  @callback handle_continue(argument :: term, state :: term) :: return
+
   @doc "Called when the buffer had to discard events; `false` keeps that out of the log."
   @callback format_discarded(discarded :: pos_integer, state :: term) :: boolean
 
   @doc "Called for requests made with `call/3`."
   @callback handle_call(request :: term, GenServer.from(), state :: term) ::
               {:reply, reply :: term, [event :: term], state :: term}
-              | {:reply, reply :: term, [event :: term], state :: term, :hibernate}
+              | {:reply, reply :: term, [event :: term], state :: term, also}
               | {:stop, reason :: term, reply :: term, state :: term}
               | return
 
@@ -164,6 +181,7 @@ defmodule Penstock.Stage do
                       handle_events: 3,
                       handle_subscribe: 4,
                       handle_cancel: 3,
+                      handle_continue: 2,
                       format_discarded: 2,
                       handle_call: 3,
                       handle_cast: 2,
@@ -192,17 +210,19 @@ defmodule Penstock.Stage do
   @doc """
   Starts a stage linked to the caller; `options` are those of `GenServer.start_link/3`.
 
-  A stage begins with a heap of about 230 KB, for events come in batches. `spawn_opt: [min_heap_size: words]` sets another.
-  It grows with the messages that come, and keeps the size they need, up to 6.7 MB.
+  A stage at work has a heap of about 230 KB and more, for events come in batches: it grows with the messages that come,
+  to the size that they need, up to 6.7 MB by itself. At rest it has what any process has, or what `spawn_opt:
+  [min_heap_size: words]` sets. With `spawn_opt: [max_heap_size: words]` it is left to the VM altogether. Buffered events
+  beyond 10,000 leave the heap, so they count for neither: `info/1` tells how many they are.
   """
   @spec start_link(module, term, GenServer.options()) :: GenServer.on_start()
   def start_link(module, argument, options \\ []) when is_atom(module) and is_list(options),
-    do: Loop.start(:link, {module, argument}, Options.start(options))
+    do: Loop.start(:link, {module, argument}, options)
 
   @doc "Starts a stage without a link."
   @spec start(module, term, GenServer.options()) :: GenServer.on_start()
   def start(module, argument, options \\ []) when is_atom(module) and is_list(options),
-    do: Loop.start(:nolink, {module, argument}, Options.start(options))
+    do: Loop.start(:nolink, {module, argument}, options)
 
   @doc "Stops a stage and waits until it has ended."
   @spec stop(stage, reason :: term, timeout) :: :ok
@@ -315,6 +335,8 @@ defmodule Penstock.Stage do
     * `:pid`, `:module`, `:type`; `:mode`, a producer's `demand/1`; `:paused`;
     * `:demand` - how many events its consumers wait for;
     * `:buffered` - how many events wait in its buffer for consumers that ask;
+    * `:off_heap` - how many of these are kept outside of the heap of the process: neither its memory nor
+      `max_heap_size` counts them, the VM's `:erlang.memory(:system)` does;
     * `:held` - how many its module has emitted while it was paused or accumulated demand;
     * `:waiting` - how many a producer_consumer has received and not handled;
     * `:consumers` - for each subscription its `:pid` and `:tag`, the `:demand` that it waits for (`:unknown` with a

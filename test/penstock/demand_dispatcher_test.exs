@@ -72,7 +72,7 @@ defmodule Penstock.DemandDispatcherTest do
       assert ScriptedStage.start(:producer, dispatcher: {DemandDispatcher, rate: rate}) ==
                {:error,
                 {:bad_opts,
-                 "expected :rate to be a tuple of two positive integers, events and milliseconds, got: #{inspect(rate)}"}}
+                 "expected :rate to be a tuple of two positive integers, events and milliseconds (at most 4294967295), got: #{inspect(rate)}"}}
     end
   end
 end

@@ -273,4 +273,79 @@ defmodule Penstock.DispatcherTest do
                "expected :filter to be a function of one argument or {:match, map}, got: {:match, [:a]}"
     end
   end
+
+  test "a pattern that is too deep is refused, also from another node, and the producer lives" do
+    for depth <- [128, 1500, 50_000],
+        dispatcher <- [Penstock.DemandDispatcher, Penstock.BroadcastDispatcher] do
+      {:ok, producer} = Penstock.ScriptedStage.start(:producer, dispatcher: dispatcher)
+      pattern = Enum.reduce(1..depth, %{a: 1}, fn _, map -> %{a: map} end)
+      tag = subscribe(producer, make_ref(), nil, filter: {:match, pattern})
+      ask(producer, tag, 1000)
+      assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, {:bad_opts, message}}}
+      assert message =~ "expected :filter to be a pattern of at most 127 maps in each other"
+      assert Stage.call(producer, {:emit, List.duplicate(%{a: %{a: 1}}, 100)}) == :ok
+    end
+  end
+
+  defmodule Generous do
+    @behaviour Penstock.Dispatcher
+    def init(demand: demand), do: {:ok, demand}
+    def subscribe(_options, _from, demand), do: {:ok, 0, demand}
+    def cancel(_from, demand), do: {:ok, 0, demand}
+    def ask(_n, _from, demand), do: {:ok, demand, demand}
+    def dispatch(_events, _length, demand), do: {:ok, [], demand}
+    def info(_message, demand), do: {:ok, demand}
+  end
+
+  test "a dispatcher of one's own may call for as much as it likes" do
+    {:ok, producer} = Penstock.ScriptedStage.start(:producer, dispatcher: {Generous, demand: 2 ** 70})
+    tag = subscribe(producer)
+    for _ <- 1..6, do: ask(producer, tag, 2 ** 62 - 1)
+    Stage.call(producer, {:emit, [1, 2]})
+    ask(producer, tag, 2 ** 80)
+    assert Stage.call(producer, :anything) == :ok
+  end
+
+  test "a dispatcher of one's own that answers nonsense ends its producer with what it said" do
+    for demand <- [-1, 1.5, :many, nil] do
+      {:ok, producer} = Penstock.ScriptedStage.start(:producer, dispatcher: {Generous, demand: demand})
+      monitor = Process.monitor(producer)
+      ask(producer, subscribe(producer), 1)
+      assert_receive {:DOWN, ^monitor, _, _, {%ArgumentError{message: message}, _stack}}
+      assert message =~ "expected ask/3 of Penstock.DispatcherTest.Generous to return {:ok, demand, state}"
+      assert message =~ inspect(demand)
+    end
+  end
+
+  # Reductions are counted the same on every machine; the native core has tests of its own.
+  test "what a subscription costs does not grow with how many there are" do
+    for {dispatcher, options} <- [
+          {Penstock.DemandDispatcher, fn _n -> [] end},
+          {Penstock.BroadcastDispatcher, fn _n -> [] end},
+          {{Penstock.PartitionDispatcher, partitions: 8000}, fn n -> [partition: n] end}
+        ] do
+      {:ok, producer} = Penstock.ScriptedStage.start(:producer, dispatcher: dispatcher)
+      few = cost(producer, 0..499, options)
+      _more = cost(producer, 500..7499, options)
+      many = cost(producer, 7500..7999, options)
+      assert many < 3 * few
+    end
+  end
+
+  # Of subscribing, asking and, once all are there, leaving, each from a process of its own.
+  defp cost(producer, numbers, options) do
+    settle(producer)
+    {:reductions, before} = Process.info(producer, :reductions)
+
+    for n <- numbers do
+      pid = spawn(fn -> receive do: (:never -> :ok) end)
+      send(producer, {:"$gen_producer", {pid, n}, {:subscribe, nil, options.(n)}})
+      send(producer, {:"$gen_producer", {pid, n}, {:ask, 10}})
+      if rem(n, 2) == 0, do: send(producer, {:"$gen_producer", {pid, n}, {:cancel, :over}})
+    end
+
+    settle(producer)
+    {:reductions, afterwards} = Process.info(producer, :reductions)
+    afterwards - before
+  end
 end

@@ -217,7 +217,7 @@ defmodule Penstock.JsonTest do
           {%{"b" => <<0xFF>>}, ~s($["b"] is a binary that is not UTF-8)},
           {<<1::3>>, "$ is a bitstring"},
           {[1 | 2], "$ is an improper list"},
-          {%{"m" => %{{1} => 2}}, ~s(a key of the map at $["m"] is {1})}
+          {%{"m" => %{{1} => 2}}, ~s(a key of the map at $["m"] is a tuple)}
         ] do
       assert {:error, text} = Json.encode(term)
       assert text =~ message

@@ -233,18 +233,11 @@ defmodule Penstock.Stage.Consumer do
     with nil <- stage.paused, false <- :queue.is_empty(backlog), true <- Outlet.demand(outlet) > 0 do
       {{:value, waiting}, backlog} = :queue.out(backlog)
 
-      case work_off(waiting, %{stage | backlog: backlog}) do
-        {:noreply, stage} -> pump(stage)
-        {:noreply, stage, :hibernate} -> stage |> pump() |> hibernate()
-        stop -> stop
-      end
+      waiting |> work_off(%{stage | backlog: backlog}) |> Producer.and_then(&pump/1)
     else
       _ -> {:noreply, stage}
     end
   end
-
-  defp hibernate({:noreply, stage}), do: {:noreply, stage, :hibernate}
-  defp hibernate(step), do: step
 
   defp work_off({:info, message}, stage), do: {:noreply, Producer.info(message, stage)}
   defp work_off({:cancel, cancel, kind_reason, from}, stage), do: lose(cancel, kind_reason, from, stage)

@@ -38,10 +38,13 @@ defmodule Penstock.Stage.Control do
   @spec hold(Subscribers.from(), integer, State.t()) :: State.step()
   def hold(from, n, %State{paused: {mode, asks}, outlet: outlet} = stage) do
     case Subscribers.fetch(outlet.subscribers, from) do
-      {:ok, _id} -> {:noreply, %{stage | paused: {mode, [{from, n} | asks]}}}
+      {:ok, id} -> {:noreply, %{stage | paused: {mode, held_ask(id, n, asks)}}}
       :unknown -> {:noreply, stage}
     end
   end
+
+  defp held_ask(id, n, [{id, before} | asks]) when n > 0 and before > 0, do: [{id, before + n} | asks]
+  defp held_ask(id, n, asks), do: [{id, n} | asks]
 
   @spec resume(State.t()) :: replied
   def resume(%State{type: :consumer} = stage), do: {:reply, {:error, :not_a_producer}, stage}
@@ -51,31 +54,25 @@ defmodule Penstock.Stage.Control do
     Telemetry.stage(:resumed, %{held: held(stage)}, stage)
 
     # The buffer first: it is older than what is held.
-    {:noreply, %{stage | paused: nil}}
-    |> ask(:lists.reverse(asks))
-    |> flow()
-    |> release(mode)
-    |> reply()
+    release(mode, asks, %{stage | paused: nil}) |> reply()
   end
 
-  defp ask({:noreply, stage}, asks) do
-    Enum.reduce(asks, {:noreply, stage}, fn
-      {{_pid, tag} = from, n}, {:noreply, stage} ->
-        # unless the subscription has ended meanwhile
-        if is_map_key(stage.outlet.subscribers.by_tag, tag),
-          do: Producer.ask(from, n, stage),
-          else: {:noreply, stage}
+  # One that accumulates goes on holding what it is asked for.
+  defp release(:accumulate, asks, %State{mode: held} = stage),
+    do: {:noreply, %{stage | mode: for({id, n} <- asks, n > 0, do: {:ask, id, n}) ++ held}}
 
-      _ask, step ->
-        step
+  defp release(:forward, asks, stage) do
+    asks
+    |> :lists.reverse()
+    |> Enum.reduce({:noreply, stage}, fn {id, n}, step ->
+      Producer.and_then(step, &Producer.serve(id, n, &1))
     end)
+    # what could be served without an ask, had there been no pause
+    |> Producer.and_then(&Producer.drain/1)
+    |> Producer.and_then(&release/1)
   end
 
-  # What could be served without an ask, had there been no pause.
-  defp flow({:noreply, stage}), do: Producer.flow(stage)
-  defp flow(step), do: step
-
-  defp release({:noreply, %State{type: :producer_consumer, mode: held} = stage}, _mode) do
+  defp release(%State{type: :producer_consumer, mode: held} = stage) do
     held
     |> :lists.reverse()
     |> Enum.reduce(%{stage | mode: :forward}, fn
@@ -85,8 +82,7 @@ defmodule Penstock.Stage.Control do
     |> Consumer.pump()
   end
 
-  defp release({:noreply, stage}, :forward), do: Producer.set_mode(:forward, stage)
-  defp release(step, _mode), do: step
+  defp release(stage), do: Producer.set_mode(:forward, stage)
 
   defp reply({:noreply, stage}), do: {:reply, :ok, stage}
   defp reply({:noreply, stage, :hibernate}), do: {:reply, :ok, stage, :hibernate}
@@ -102,6 +98,7 @@ defmodule Penstock.Stage.Control do
       paused: stage.paused != nil,
       demand: if(outlet, do: Outlet.demand(outlet), else: 0),
       buffered: if(outlet, do: Outlet.buffered(outlet), else: 0),
+      off_heap: if(outlet, do: Outlet.off_heap(outlet), else: 0),
       held: held(stage),
       waiting: waiting(stage),
       consumers: if(outlet, do: consumers(stage), else: []),
@@ -118,13 +115,17 @@ defmodule Penstock.Stage.Control do
     do: Enum.sum(for {:events, _events, size, _from} <- :queue.to_list(backlog), do: size)
 
   defp consumers(%State{outlet: outlet, paused: paused}) do
-    for {id, {pid, tag} = from} <- outlet.subscribers.by_id do
-      %{pid: pid, tag: tag, demand: Outlet.demand_of(outlet, id), asked_while_paused: asked(paused, from)}
+    asked = asked(paused)
+
+    for {id, {pid, tag}} <- outlet.subscribers.by_id do
+      %{pid: pid, tag: tag, demand: Outlet.demand_of(outlet, id), asked_while_paused: Map.get(asked, id, 0)}
     end
   end
 
-  defp asked(nil, _from), do: 0
-  defp asked({_mode, asks}, from), do: Enum.sum(for {^from, n} <- asks, do: n)
+  defp asked(nil), do: %{}
+
+  defp asked({_mode, asks}),
+    do: Enum.reduce(asks, %{}, fn {id, n}, asked -> Map.update(asked, id, n, &(&1 + n)) end)
 
   defp producer(tag, {producer, cancel, :manual}),
     do: %{producer: producer, tag: tag, cancel: cancel, demand: :manual, min_demand: nil, max_demand: nil}

@@ -6,7 +6,9 @@ defmodule Penstock.Stage.Loop do
   #
   # It starts with `:gen`, as GenServer does, and otherwise needs what OTP documents for special processes.
 
-  alias Penstock.Stage.{Heap, Report, Server}
+  require Logger
+
+  alias Penstock.Stage.{Heap, Report, Server, State}
 
   @typep environment :: {parent :: pid, name :: term, hibernate_after :: timeout}
 
@@ -38,13 +40,21 @@ defmodule Penstock.Stage.Loop do
 
   def init_it(starter, parent, registered, Server, argument, options) do
     name = name(registered)
-    debug = options |> Keyword.get(:debug, []) |> :sys.debug_options()
+    debug = debug(Keyword.get(options, :debug, []), name)
     environment = {parent, name, Keyword.get(options, :hibernate_after, :infinity)}
 
     case protected(fn -> Server.init(argument) end) do
       {:ok, stage} ->
         :proc_lib.init_ack(starter, {:ok, self()})
         __MODULE__.loop(stage, debug, environment)
+
+      {:ok, stage, :hibernate} ->
+        :proc_lib.init_ack(starter, {:ok, self()})
+        hibernate(stage, debug, environment)
+
+      {:ok, stage, {:continue, argument}} ->
+        :proc_lib.init_ack(starter, {:ok, self()})
+        go_on(argument, stage, debug, environment)
 
       {:raised, :throw, value, _stack} ->
         decline(value, starter, registered)
@@ -64,6 +74,15 @@ defmodule Penstock.Stage.Loop do
 
   defp decline(other, starter, registered),
     do: decline({:stop, {:bad_return_value, other}}, starter, registered)
+
+  # What is wrong with these options is no reason not to start, here as with gen_server.
+  defp debug(options, name) do
+    :sys.debug_options(options)
+  catch
+    _class, _reason ->
+      Logger.warning("Penstock.Stage #{inspect(name)} ignores erroneous debug options: #{inspect(options)}")
+      []
+  end
 
   defp name({:local, name}), do: name
   defp name({:global, name}), do: name
@@ -110,6 +129,7 @@ defmodule Penstock.Stage.Loop do
   def wake(stage, debug, environment) do
     receive do
       {:system, from, request} -> system(request, from, stage, debug, environment, true)
+      :"$penstock_rest" -> stage |> Heap.settle() |> hibernate(debug, environment)
       message -> take(message, stage, debug, environment)
     end
   end
@@ -117,16 +137,31 @@ defmodule Penstock.Stage.Loop do
   defp take({:system, from, request}, stage, debug, environment),
     do: system(request, from, stage, debug, environment, false)
 
+  defp take(:"$penstock_rest", stage, debug, environment),
+    do: stage |> Heap.settle() |> __MODULE__.loop(debug, environment)
+
   defp take({:EXIT, parent, reason} = message, stage, debug, {parent, _name, _after} = environment),
     do: stop(reason, message, stage, debug, environment)
 
-  defp take(message, stage, [], environment) do
+  defp take(message, %State{heap: {_left, _since}} = stage, debug, environment),
+    do: work(message, Heap.warm_up(stage), debug, environment)
+
+  defp take(message, stage, debug, environment), do: work(message, stage, debug, environment)
+
+  defp work(message, stage, [], environment) do
     message |> handle(stage) |> continue(message, stage, [], environment)
   end
 
-  defp take(message, stage, debug, {_parent, name, _after} = environment) do
+  defp work(message, stage, debug, {_parent, name, _after} = environment) do
     debug = :sys.handle_debug(debug, &Report.print/3, name, {:in, message})
     message |> handle(stage) |> continue(message, stage, debug, environment)
+  end
+
+  # What a start or a reply is to be followed by; it is not in the mailbox, so nothing comes before it.
+  defp go_on(argument, stage, debug, environment) do
+    fn -> Server.handle_continue(argument, stage) end
+    |> protected()
+    |> continue({:continue, argument}, stage, debug, environment)
   end
 
   defp handle(message, stage) do
@@ -171,6 +206,9 @@ defmodule Penstock.Stage.Loop do
 
       {{:reply, reply, stage, :hibernate}, {:"$gen_call", from, _request}} ->
         hibernate(stage, reply(from, reply, stage, debug, name), environment)
+
+      {{:reply, reply, stage, {:continue, argument}}, {:"$gen_call", from, _request}} ->
+        go_on(argument, stage, reply(from, reply, stage, debug, name), environment)
 
       {{:stop, reason, reply, stage}, {:"$gen_call", from, _request}} ->
         try do
@@ -222,36 +260,49 @@ defmodule Penstock.Stage.Loop do
   end
 
   defp system(request, from, stage, debug, {parent, _name, _after} = environment, hibernated?),
-    do: :sys.handle_system_msg(request, from, parent, __MODULE__, debug, {stage, environment}, hibernated?)
+    do:
+      :sys.handle_system_msg(
+        request,
+        from,
+        parent,
+        __MODULE__,
+        debug,
+        {stage, environment, hibernated?},
+        hibernated?
+      )
 
   # What `:sys` calls.
 
+  # A stage that hibernated before somebody looked at it does so again.
   @doc false
-  def system_continue(_parent, debug, {stage, environment}), do: __MODULE__.loop(stage, debug, environment)
+  def system_continue(_parent, debug, {stage, environment, true}), do: hibernate(stage, debug, environment)
+
+  def system_continue(_parent, debug, {stage, environment, false}),
+    do: __MODULE__.loop(stage, debug, environment)
 
   @doc false
-  def system_terminate(reason, _parent, debug, {stage, environment}),
+  def system_terminate(reason, _parent, debug, {stage, environment, _hibernated?}),
     do: stop(reason, [], stage, debug, environment)
 
   @doc false
-  def system_code_change({stage, environment}, _module, old, extra) do
+  def system_code_change({stage, environment, hibernated?}, _module, old, extra) do
     case protected(fn -> Server.code_change(old, stage, extra) end) do
-      {:ok, stage} -> {:ok, {stage, environment}}
+      {:ok, stage} -> {:ok, {stage, environment, hibernated?}}
       other -> other
     end
   end
 
   @doc false
-  def system_get_state({stage, _environment}), do: {:ok, stage}
+  def system_get_state({stage, _environment, _hibernated?}), do: {:ok, stage}
 
   @doc false
-  def system_replace_state(replace, {stage, environment}) do
+  def system_replace_state(replace, {stage, environment, hibernated?}) do
     stage = replace.(stage)
-    {:ok, stage, {stage, environment}}
+    {:ok, stage, {stage, environment, hibernated?}}
   end
 
   @doc false
-  def format_status(why, [dictionary, state, parent, debug, {stage, {_parent, name, _after}}]) do
+  def format_status(why, [dictionary, state, parent, debug, {stage, {_parent, name, _after}, _hibernated?}]) do
     [
       header: ~c"Status for stage #{inspect(name)}",
       data: [{~c"Status", state}, {~c"Parent", parent}, {~c"Logged events", :sys.get_log(debug)}]

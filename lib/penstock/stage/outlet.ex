@@ -7,7 +7,7 @@ defmodule Penstock.Stage.Outlet do
   require Logger
 
   alias Penstock.Native
-  alias Penstock.Stage.{Heap, Shelf, Sieve, Subscribers}
+  alias Penstock.Stage.{Heap, Options, Shelf, Sieve, Subscribers, Weighing}
   alias __MODULE__
   alias __MODULE__.{Broadcast, Custom, Partition, Rate}
 
@@ -18,6 +18,7 @@ defmodule Penstock.Stage.Outlet do
     :route,
     subscribers: Subscribers.new(),
     shelf: Shelf.new(),
+    weighing: Weighing.new(),
     infos: :queue.new(),
     sieves: %{},
     flowing?: false
@@ -29,10 +30,14 @@ defmodule Penstock.Stage.Outlet do
           route: nil | Broadcast.t() | Partition.t() | Rate.t() | Custom.t(),
           subscribers: Subscribers.t(),
           shelf: Shelf.t(),
+          weighing: Weighing.t(),
           infos: :queue.queue(term),
           sieves: %{Subscribers.id() => Sieve.t() | :expelled},
           flowing?: boolean
         }
+
+  # As many events as leave the heap together, which the native core knows too.
+  @chunk 256
 
   @typedoc "Whose events will be that have not come yet."
   @type ahead :: Subscribers.id() | :everyone
@@ -83,9 +88,7 @@ defmodule Penstock.Stage.Outlet do
   end
 
   defp sieve(options, keys) do
-    if Keyword.keyword?(options),
-      do: Sieve.new(options, keys),
-      else: {:error, "expected subscription options to be a keyword list, got: #{inspect(options)}"}
+    with :ok <- Options.of_subscription(options), do: Sieve.new(options, keys)
   end
 
   defp admit(%Outlet{core: core, route: nil} = outlet, id, _from, _options) do
@@ -279,31 +282,81 @@ defmodule Penstock.Stage.Outlet do
   # Ends a subscription from within: it gets nothing more, and is cancelled as if its consumer had asked for that.
   @spec expel(t, Subscribers.id(), reason :: term) :: t
   def expel(%Outlet{core: core} = outlet, id, reason) do
-    {pid, _tag} = from = Map.fetch!(outlet.subscribers.by_id, id)
+    {pid, _tag} = Map.fetch!(outlet.subscribers.by_id, id)
 
     Logger.error(
       "Penstock.Stage producer #{Subscribers.name()} cancels the subscription of #{inspect(pid)}: #{inspect(reason)}"
     )
 
     _subscribed? = Native.stage_cancel(core, id)
-    send(self(), {:"$gen_producer", from, {:cancel, reason}})
+    # by its number: the tag may be another subscription's by then
+    send(self(), {:"$penstock_expelled", id, reason})
     %{outlet | sieves: Map.put(outlet.sieves, id, :expelled)}
   end
 
   defp store(outlet, [], 0, discarded), do: {discarded, outlet}
 
   defp store(%Outlet{core: core, shelf: shelf} = outlet, events, size, discarded) do
-    case Native.stage_store(core, events, size) do
-      {:heap, evicted, refused, marks} ->
-        kept = if refused == 0, do: events, else: Enum.take(events, size - refused)
-        {_evicted, shelf} = shelf |> Shelf.put(kept, size - refused) |> Shelf.take(evicted)
-        {discarded + evicted + refused, release(%{outlet | shelf: shelf}, marks)}
+    case Native.stage_store(core, size) do
+      {:full, staged} ->
+        {recent, shelf} = Shelf.take_newest(shelf, staged)
+        spill(%{outlet | shelf: shelf}, recent ++ events, size + staged, discarded)
 
-      {:native, rest, stored, evicted, marks} ->
-        {_evicted, shelf} = Shelf.take(shelf, evicted)
-        store(release(%{outlet | shelf: shelf}, marks), rest, size - stored, discarded + evicted)
+      stored ->
+        shelve(stored, events, size, outlet, discarded)
     end
   end
+
+  defp shelve({:heap, evicted, from_heap, refused, marks}, events, size, outlet, discarded) do
+    kept = if refused == 0, do: events, else: Enum.take(events, size - refused)
+    {_evicted, shelf} = outlet.shelf |> Shelf.put(kept, size - refused) |> Shelf.take(from_heap)
+    {discarded + evicted + refused, release(%{outlet | shelf: shelf}, marks)}
+  end
+
+  # Has a chunk of events leave the heap, unless what they share would be lost, and stores the rest.
+  defp spill(%Outlet{weighing: weighing} = outlet, events, size, discarded) do
+    chunk = min(size, @chunk)
+
+    case Weighing.judge(weighing, events, chunk) do
+      {:copy, weighed?, weighing} ->
+        copy(%{outlet | weighing: weighing}, events, size, chunk, weighed?, discarded)
+
+      {:keep, _weighed?, weighing} ->
+        keep(%{outlet | weighing: weighing}, events, size, chunk, discarded)
+    end
+  end
+
+  defp keep(%Outlet{core: core} = outlet, events, size, chunk, discarded) do
+    {now, later} = :lists.split(chunk, events)
+    {discarded, outlet} = core |> Native.stage_keep(chunk) |> shelve(now, chunk, outlet, discarded)
+    store(outlet, later, size - chunk, discarded)
+  end
+
+  defp copy(outlet, events, size, 0, _weighed?, discarded), do: store(outlet, events, size, discarded)
+
+  defp copy(%Outlet{core: core} = outlet, events, size, chunk, weighed?, discarded) do
+    case Native.stage_spill(core, events, chunk) do
+      # there is no room
+      {_events, 0, _evicted, _from_heap, _marks} ->
+        {discarded + size, outlet}
+
+      {rest, stored, evicted, from_heap, marks} ->
+        {_evicted, shelf} = Shelf.take(outlet.shelf, from_heap)
+        outlet = release(%{outlet | shelf: shelf}, marks)
+        copied(outlet, rest, size - stored, chunk - stored, weighed?, discarded + evicted)
+    end
+  end
+
+  # Events that take so long that they are not copied in one call are large, so they are not copied unweighed.
+  defp copied(outlet, events, size, chunk, false, discarded) when chunk > 0 do
+    case Weighing.weigh(outlet.weighing, events, chunk) do
+      {:copy, weighing} -> copy(%{outlet | weighing: weighing}, events, size, chunk, true, discarded)
+      {:keep, weighing} -> keep(%{outlet | weighing: weighing}, events, size, chunk, discarded)
+    end
+  end
+
+  defp copied(outlet, events, size, chunk, weighed?, discarded),
+    do: copy(outlet, events, size, chunk, weighed?, discarded)
 
   @doc false
   @spec store(t, [term]) :: t
@@ -342,6 +395,10 @@ defmodule Penstock.Stage.Outlet do
 
   @spec buffered(t) :: non_neg_integer
   def buffered(%Outlet{core: core}), do: Native.stage_buffered(core)
+
+  # How many of the buffered events are not on the heap.
+  @spec off_heap(t) :: non_neg_integer
+  def off_heap(%Outlet{core: core}), do: Native.stage_off_heap(core)
 
   defp drain(%Outlet{core: core} = outlet) do
     case Native.stage_next(core) do

@@ -19,8 +19,25 @@ defmodule Penstock.Stage.Producer do
   def noreply({:noreply, events, state, :hibernate}, stage) when is_list(events),
     do: {:noreply, emit(events, %{stage | state: state}), :hibernate}
 
+  def noreply({:noreply, events, state, {:continue, argument}}, stage) when is_list(events),
+    do: continue(argument, emit(events, %{stage | state: state}))
+
   def noreply({:stop, reason, state}, stage), do: {:stop, reason, %{stage | state: state}}
   def noreply(other, stage), do: {:stop, {:bad_return_value, other}, stage}
+
+  # What a callback wants done before anything else is.
+  @spec continue(term, State.t()) :: State.step()
+  def continue(argument, %State{mod: mod, state: state} = stage),
+    do: noreply(mod.handle_continue(argument, state), stage)
+
+  # Goes on after a step, unless it stops the stage. One that hibernates does so in the end.
+  @spec and_then(State.step(), (State.t() -> State.step())) :: State.step()
+  def and_then({:noreply, stage}, next), do: next.(stage)
+  def and_then({:stop, _reason, _stage} = stop, _next), do: stop
+
+  def and_then({:noreply, stage, :hibernate}, next) do
+    with {:noreply, stage} <- next.(stage), do: {:noreply, stage, :hibernate}
+  end
 
   @spec emit([term], State.t()) :: State.t()
   def emit([], stage), do: stage
@@ -60,7 +77,7 @@ defmodule Penstock.Stage.Producer do
   @spec subscribe(Subscribers.from(), nil | {tag :: term, reason :: term}, keyword, State.t()) ::
           State.step()
   def subscribe(from, {tag, reason}, options, stage) do
-    with {:noreply, stage} <- cancel(tag, :cancel, reason, stage), do: subscribe(from, nil, options, stage)
+    tag |> cancel(:cancel, reason, stage) |> and_then(&subscribe(from, nil, options, &1))
   end
 
   def subscribe(from, nil, options, %State{outlet: outlet} = stage) do
@@ -102,11 +119,7 @@ defmodule Penstock.Stage.Producer do
   def ask(from, n, %State{outlet: outlet} = stage) when n > 0 do
     case Subscribers.fetch(outlet.subscribers, from) do
       {:ok, id} ->
-        case ask(outlet, id, from, min(n, @most), stage) do
-          upstream when is_integer(upstream) -> forward(upstream, stage)
-          {:ahead, to, upstream} -> forward_ahead(to, upstream, stage)
-          {upstream, outlet} -> forward(upstream, %{stage | outlet: outlet})
-        end
+        ask(id, from, min(n, @most), stage)
 
       :unknown ->
         {:noreply, stage}
@@ -122,10 +135,34 @@ defmodule Penstock.Stage.Producer do
     {:noreply, stage}
   end
 
-  defp ask(outlet, id, from, n, %State{type: :producer, mode: :forward}),
-    do: Outlet.ask_ahead(outlet, id, from, n)
+  # A producer that accumulates keeps its buffer as well: the ask waits.
+  defp ask(id, from, n, %State{type: :producer, mode: held, outlet: outlet} = stage) when is_list(held) do
+    if Outlet.buffered(outlet) > 0,
+      do: {:noreply, %{stage | mode: [{:ask, id, n} | held]}},
+      else: serve(id, from, n, stage)
+  end
 
-  defp ask(outlet, id, from, n, _stage), do: Outlet.ask(outlet, id, from, n)
+  defp ask(id, from, n, stage), do: serve(id, from, n, stage)
+
+  # Serves an ask that was held back, unless its subscription has ended since.
+  @spec serve(Subscribers.id(), integer, State.t()) :: State.step()
+  def serve(id, n, %State{outlet: outlet} = stage) do
+    case outlet.subscribers.by_id do
+      %{^id => from} when n > 0 -> serve(id, from, min(n, @most), stage)
+      %{^id => from} -> ask(from, n, stage)
+      %{} -> {:noreply, stage}
+    end
+  end
+
+  defp serve(id, from, n, %State{type: :producer, mode: :forward, outlet: outlet} = stage),
+    do: outlet |> Outlet.ask_ahead(id, from, n) |> asked(stage)
+
+  defp serve(id, from, n, %State{outlet: outlet} = stage),
+    do: outlet |> Outlet.ask(id, from, n) |> asked(stage)
+
+  defp asked(upstream, stage) when is_integer(upstream), do: forward(upstream, stage)
+  defp asked({:ahead, to, upstream}, stage), do: forward_ahead(to, upstream, stage)
+  defp asked({upstream, outlet}, stage), do: forward(upstream, %{stage | outlet: outlet})
 
   # A producer_consumer asks its own producers as it handles events, not as it is asked.
   defp forward(0, stage), do: {:noreply, stage}
@@ -139,8 +176,7 @@ defmodule Penstock.Stage.Producer do
   defp forward_ahead(to, n, %State{handle_demand: handle_demand, state: state, outlet: outlet} = stage) do
     case handle_demand.(n, state) do
       {:noreply, events, state} when length(events) == n ->
-        Outlet.deliver_ahead(outlet, to, events, n)
-        {:noreply, %{stage | state: state}}
+        {:noreply, %{stage | state: state, outlet: Outlet.deliver_ahead(outlet, to, events, n)}}
 
       other ->
         :ok = Outlet.take_back(outlet, to, n)
@@ -162,23 +198,36 @@ defmodule Penstock.Stage.Producer do
     end
   end
 
+  # Ends a subscription that the outlet has expelled, unless it has ended itself meanwhile.
+  @spec expelled(Subscribers.id(), reason :: term, State.t()) :: State.step()
+  def expelled(id, reason, %State{outlet: outlet} = stage) do
+    case outlet.subscribers.by_id do
+      %{^id => {_pid, tag}} -> cancel(tag, :cancel, reason, stage)
+      %{} -> {:noreply, stage}
+    end
+  end
+
   # A subscription that has come or gone may leave the others with demand that can be served now. A
   # producer_consumer then also has events to handle, which it does as for a message.
-  defp regulate({:stop, _reason, _stage} = stop), do: stop
+  defp regulate(step) do
+    and_then(step, fn
+      %State{type: :producer_consumer} = stage ->
+        {:noreply, %{stage | outlet: Outlet.flow_soon(stage.outlet)}}
 
-  defp regulate({:noreply, %State{type: :producer_consumer} = stage}),
-    do: {:noreply, %{stage | outlet: Outlet.flow_soon(stage.outlet)}}
-
-  defp regulate({:noreply, stage}), do: flow(stage)
-
-  defp regulate({:noreply, stage, :hibernate}) do
-    with {:noreply, stage} <- regulate({:noreply, stage}), do: {:noreply, stage, :hibernate}
+      stage ->
+        flow(stage)
+    end)
   end
 
   @spec flow(State.t()) :: State.step()
-  def flow(%State{paused: paused} = stage) when paused != nil, do: {:noreply, stage}
+  def flow(%State{paused: paused, mode: mode} = stage) when paused != nil or is_list(mode),
+    do: {:noreply, stage}
 
-  def flow(%State{outlet: outlet} = stage) do
+  def flow(stage), do: drain(stage)
+
+  # Serves what it can from the buffer; what is to be asked of the module beyond that is held, if the stage holds demand.
+  @spec drain(State.t()) :: State.step()
+  def drain(%State{outlet: outlet} = stage) do
     {upstream, outlet} = Outlet.flow(outlet)
     forward(upstream, %{stage | outlet: outlet})
   end
@@ -219,17 +268,19 @@ defmodule Penstock.Stage.Producer do
   def set_mode(:accumulate, stage), do: {:noreply, stage}
   def set_mode(:forward, %State{mode: :forward} = stage), do: {:noreply, stage}
 
-  def set_mode(:forward, %State{mode: held} = stage),
-    do: held |> :lists.reverse() |> replay({:noreply, %{stage | mode: :forward}})
+  # What could be served meanwhile from the buffer comes first: it is older than what is held.
+  def set_mode(:forward, stage) do
+    and_then(drain(stage), fn %State{mode: held} = stage ->
+      held
+      |> :lists.reverse()
+      |> Enum.reduce({:noreply, %{stage | mode: :forward}}, fn waiting, step ->
+        and_then(step, &replay(waiting, &1))
+      end)
+    end)
+  end
 
-  defp replay([], step), do: step
-  defp replay(_held, {:stop, _reason, _stage} = stop), do: stop
-  defp replay(held, {:noreply, stage, :hibernate}), do: replay(held, {:noreply, stage})
-  defp replay([{:demand, n} | held], {:noreply, stage}), do: replay(held, forward(n, stage))
-
-  defp replay([{:events, events} | held], {:noreply, stage}),
-    do: replay(held, {:noreply, emit(events, stage)})
-
-  defp replay([{:info, message} | held], {:noreply, stage}),
-    do: replay(held, {:noreply, info(message, stage)})
+  defp replay({:demand, n}, stage), do: forward(n, stage)
+  defp replay({:ask, id, n}, stage), do: serve(id, n, stage)
+  defp replay({:events, events}, stage), do: {:noreply, emit(events, stage)}
+  defp replay({:info, message}, stage), do: {:noreply, info(message, stage)}
 end

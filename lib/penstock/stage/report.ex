@@ -5,6 +5,8 @@ defmodule Penstock.Stage.Report do
 
   alias Penstock.Stage.{Server, State}
 
+  @file_name __ENV__.file |> Path.relative_to_cwd() |> String.to_charlist()
+
   # The reason of an end as `terminate/2` gets it.
   @spec reason(:error | :exit, term, Exception.stacktrace() | nil) :: term
   def reason(:error, reason, stack), do: {reason, stack}
@@ -39,6 +41,9 @@ defmodule Penstock.Stage.Report do
         process_label: label()
       },
       %{
+        mfa: {__MODULE__, :ended, 6},
+        file: @file_name,
+        line: __ENV__.line,
         domain: [:otp],
         report_cb: &:gen_server.format_log/2,
         error_logger: %{tag: :error, report_cb: &:gen_server.format_log/1}

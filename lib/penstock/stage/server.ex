@@ -13,17 +13,31 @@ defmodule Penstock.Stage.Server do
 
   @type replied ::
           {:reply, term, State.t()}
-          | {:reply, term, State.t(), :hibernate}
+          | {:reply, term, State.t(), also}
           | {:stop, reason :: term, reply :: term, State.t()}
 
-  @spec init({module, argument :: term}) :: {:ok, State.t()} | {:stop, reason :: term} | :ignore
+  @types [:producer, :producer_consumer, :consumer]
+
+  @typedoc "What is to be done right after a start or a reply."
+  @type also :: :hibernate | {:continue, argument :: term}
+
+  defguardp also?(also) when also == :hibernate or (tuple_size(also) == 2 and elem(also, 0) == :continue)
+
+  @spec init({module, argument :: term}) ::
+          {:ok, State.t()} | {:ok, State.t(), also} | {:stop, reason :: term} | :ignore
   def init({mod, arg}) do
     case mod.init(arg) do
-      {type, state} when type in [:producer, :producer_consumer, :consumer] ->
+      {type, state} when type in @types ->
         init(State.new(type, mod, state), [])
 
-      {type, state, options} when type in [:producer, :producer_consumer, :consumer] and is_list(options) ->
+      {type, state, options} when type in @types and is_list(options) ->
         init(State.new(type, mod, state), options)
+
+      {type, state, also} when type in @types and also?(also) ->
+        with {:ok, stage} <- init(State.new(type, mod, state), []), do: {:ok, stage, also}
+
+      {type, state, options, also} when type in @types and is_list(options) and also?(also) ->
+        with {:ok, stage} <- init(State.new(type, mod, state), options), do: {:ok, stage, also}
 
       {:stop, _reason} = stop ->
         stop
@@ -105,8 +119,8 @@ defmodule Penstock.Stage.Server do
       {:reply, reply, events, state} when is_list(events) ->
         {:reply, reply, Producer.emit(events, %{stage | state: state})}
 
-      {:reply, reply, events, state, :hibernate} when is_list(events) ->
-        {:reply, reply, Producer.emit(events, %{stage | state: state}), :hibernate}
+      {:reply, reply, events, state, also} when is_list(events) and also?(also) ->
+        {:reply, reply, Producer.emit(events, %{stage | state: state}), also}
 
       {:stop, reason, reply, state} ->
         {:stop, reason, reply, %{stage | state: state}}
@@ -140,6 +154,9 @@ defmodule Penstock.Stage.Server do
 
   defp info(message, %State{type: :producer} = stage), do: Producer.info(message, stage)
   defp info(message, %State{type: :producer_consumer} = stage), do: Consumer.info(message, stage)
+
+  @spec handle_continue(term, State.t()) :: State.step()
+  def handle_continue(argument, stage), do: Producer.continue(argument, stage)
 
   @spec handle_info(term, State.t()) :: State.step()
   def handle_info({:"$gen_consumer", {pid, _tag} = from, events}, %State{type: type} = stage)
@@ -176,6 +193,9 @@ defmodule Penstock.Stage.Server do
   def handle_info(:"$penstock_flow", %State{outlet: %Outlet{}} = stage),
     do: stage |> Producer.flow() |> pump()
 
+  def handle_info({:"$penstock_expelled", id, reason}, %State{outlet: %Outlet{}} = stage),
+    do: Producer.expelled(id, reason, stage)
+
   def handle_info({:DOWN, monitor, _, _, reason} = message, %State{sources: sources, outlet: outlet} = stage) do
     with false <- is_map_key(sources, monitor),
          :error <- subscriber(outlet, monitor) do
@@ -189,6 +209,10 @@ defmodule Penstock.Stage.Server do
   def handle_info(message, stage), do: deliver(message, stage)
 
   defp pump({:noreply, %State{type: :producer_consumer} = stage}), do: Consumer.pump(stage)
+
+  defp pump({:noreply, %State{type: :producer_consumer}, :hibernate} = step),
+    do: Producer.and_then(step, &Consumer.pump/1)
+
   defp pump(step), do: step
 
   defp subscriber(nil, _monitor), do: :error
@@ -211,10 +235,13 @@ defmodule Penstock.Stage.Server do
     end
   end
 
-  @spec terminate(reason :: term, State.t()) :: term
+  # What `:sys` has put in place of a stage's state may be anything; that ends the stage, and is told like any other end.
+  @spec terminate(reason :: term, State.t() | term) :: term
   def terminate(reason, %State{mod: mod, state: state}) do
     if function_exported?(mod, :terminate, 2), do: mod.terminate(reason, state), else: :ok
   end
+
+  def terminate(_reason, _replaced), do: :ok
 
   @spec code_change(old :: term, State.t(), extra :: term) :: {:ok, State.t()} | term
   def code_change(old, %State{mod: mod, state: state} = stage, extra) do
@@ -224,6 +251,8 @@ defmodule Penstock.Stage.Server do
       {:ok, stage}
     end
   end
+
+  def code_change(_old, replaced, _extra), do: {:ok, replaced}
 
   @spec format_status(:normal | :terminate, [term]) :: term
   def format_status(why, [dictionary, %State{mod: mod, state: state} = stage]) do
@@ -237,6 +266,9 @@ defmodule Penstock.Stage.Server do
       status(why, stage)
     end
   end
+
+  def format_status(:terminate, [_dictionary, replaced]), do: replaced
+  def format_status(:normal, [_dictionary, replaced]), do: [data: [{~c"State", replaced}]]
 
   defp status(:terminate, %State{state: state}), do: state
   defp status(:normal, %State{state: state} = stage), do: [data: [{~c"State", state} | describe(stage)]]

@@ -52,6 +52,31 @@ defmodule Penstock.Stage.Shelf do
     {[now | taken], {[{size - n, later} | front], rear, loose_size, loose}}
   end
 
+  # The newest `n` events, of which there are as many.
+  @spec take_newest(t, non_neg_integer) :: {[term], t}
+  def take_newest(shelf, n), do: take_newest(shelf, n, [])
+
+  defp take_newest(shelf, 0, taken), do: {:lists.append(taken), shelf}
+
+  defp take_newest({front, rear, size, loose}, n, taken) when size >= n do
+    {now, left} = :lists.split(n, loose)
+    take_newest({front, rear, size - n, left}, 0, [:lists.reverse(now) | taken])
+  end
+
+  defp take_newest({_front, _rear, size, _loose} = shelf, n, taken) when size > 0,
+    do: shelf |> tidy() |> take_newest(n, taken)
+
+  defp take_newest({front, [], 0, []}, n, taken),
+    do: take_newest({[], :lists.reverse(front), 0, []}, n, taken)
+
+  defp take_newest({front, [{size, events} | rear], 0, []}, n, taken) when size <= n,
+    do: take_newest({front, rear, 0, []}, n - size, [events | taken])
+
+  defp take_newest({front, [{size, events} | rear], 0, []}, n, taken) do
+    {left, now} = :lists.split(size - n, events)
+    take_newest({front, [{size - n, left} | rear], 0, []}, 0, [now | taken])
+  end
+
   defp split([event | events], 1), do: {[event], events}
   defp split(events, n), do: :lists.split(n, events)
 

@@ -7,19 +7,25 @@ defmodule Penstock.Stage.Sieve do
   alias Penstock.Stage.Options
 
   @type t :: [step, ...]
-  @typep step :: {:match, [field]} | (event :: term -> as_boolean(term))
+  @typep step ::
+           {:match, [field], natively_from :: pos_integer | :infinity} | (event :: term -> as_boolean(term))
   @typep field :: {:is, key :: term, value :: term} | {:in, key :: term, [field]}
 
   # From this many events on a pattern is matched natively, which costs about the same there as here, 30 ns an event.
   # For fewer the call costs more than it saves.
   @many 64
 
+  # How deep a pattern may be, as deep as JSON that can be read; and how many fields one may have that is matched natively: the
+  # native core, which knows this limit too, goes down a pattern on its stack, and a call has to be short.
+  @deepest 127
+  @most_fields 64
+
   @doc "The sieve of a subscription that takes these options; nil when it wants every event."
   @spec new(keyword, [:filter | :selector]) :: {:ok, t | nil} | {:error, message :: String.t()}
   def new(options, keys) do
     steps =
       Enum.reduce_while(keys, [], fn key, steps ->
-        case wanted(key, Keyword.get(options, key)) do
+        case wanted(key, Options.get(options, key)) do
           {:ok, more} -> {:cont, steps ++ more}
           {:error, _message} = error -> {:halt, error}
         end
@@ -34,12 +40,48 @@ defmodule Penstock.Stage.Sieve do
 
   defp wanted(_key, nil), do: {:ok, []}
   defp wanted(_key, function) when is_function(function, 1), do: {:ok, [function]}
-  defp wanted(:filter, {:match, pattern}) when is_map(pattern), do: {:ok, [{:match, fields(pattern)}]}
+
+  defp wanted(:filter, {:match, pattern}) when is_map(pattern) do
+    case count(pattern, 0, 0) do
+      :deep ->
+        {:error,
+         "expected :filter to be a pattern of at most #{@deepest} maps in each other, got a deeper one"}
+
+      n when n <= @most_fields ->
+        {:ok, [{:match, fields(pattern), @many}]}
+
+      _more ->
+        {:ok, [{:match, fields(pattern), :infinity}]}
+    end
+  end
 
   defp wanted(:filter, other),
     do: Options.expected(:filter, "a function of one argument or {:match, map}", other)
 
   defp wanted(:selector, other), do: Options.expected(:selector, "a function of one argument", other)
+
+  # How many fields a pattern has; `:infinity` when there is a value among them that takes long to compare.
+  defp count(_pattern, depth, _fields) when depth > @deepest, do: :deep
+
+  defp count(pattern, depth, fields) do
+    Enum.reduce_while(pattern, fields, fn {key, value}, fields ->
+      case weigh(key, value, depth, fields) do
+        :deep -> {:halt, :deep}
+        fields -> {:cont, fields}
+      end
+    end)
+  end
+
+  defp weigh(key, value, depth, fields) when is_map(value) and not is_struct(value),
+    do: count(value, depth + 1, if(small?(key), do: add(fields), else: :infinity))
+
+  defp weigh(key, value, _depth, fields),
+    do: if(small?(key) and small?(value), do: add(fields), else: :infinity)
+
+  defp add(:infinity), do: :infinity
+  defp add(fields), do: fields + 1
+
+  defp small?(term), do: not (is_list(term) or is_tuple(term) or is_map(term) or is_function(term))
 
   # Nested lists, made once, so that an event costs no more than its lookups.
   defp fields(pattern) do
@@ -81,8 +123,8 @@ defmodule Penstock.Stage.Sieve do
     run(steps, wanted, unwanted + more)
   end
 
-  defp step({:match, fields}, events) do
-    if length(events) < @many,
+  defp step({:match, fields, natively_from}, events) do
+    if length(events) < natively_from,
       do: sift(events, &matches?(fields, &1), [], 0),
       else: fields |> Native.stage_sift(events) |> natively(fields)
   end

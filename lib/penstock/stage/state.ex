@@ -2,7 +2,7 @@ defmodule Penstock.Stage.State do
   @moduledoc false
   # What a stage process knows of itself.
 
-  alias Penstock.Stage.{Outlet, Source}
+  alias Penstock.Stage.{Heap, Outlet, Source, Subscribers}
 
   @enforce_keys [:mod, :state, :type, :handle_demand, :handle_events]
   defstruct [
@@ -14,6 +14,7 @@ defmodule Penstock.Stage.State do
     :outlet,
     :backlog,
     :paused,
+    :heap,
     mode: :forward,
     sources: %{}
   ]
@@ -26,12 +27,17 @@ defmodule Penstock.Stage.State do
       state: state,
       type: type,
       handle_demand: &mod.handle_demand/2,
-      handle_events: &mod.handle_events/3
+      handle_events: &mod.handle_events/3,
+      heap: Heap.new()
     }
   end
 
   @typedoc "Held back while a producer accumulates, newest first."
-  @type held :: {:demand, pos_integer} | {:events, [term, ...]} | {:info, term}
+  @type held ::
+          {:demand, pos_integer}
+          | {:ask, Subscribers.id(), pos_integer}
+          | {:events, [term, ...]}
+          | {:info, term}
 
   @typedoc "Waits in a producer_consumer until its own consumers ask."
   @type waiting ::
@@ -47,7 +53,8 @@ defmodule Penstock.Stage.State do
           handle_events: ([term], from :: {pid, term}, term -> term),
           outlet: Outlet.t() | nil,
           backlog: :queue.queue(waiting) | nil,
-          paused: nil | {mode_then :: :forward | :accumulate, asks :: [{from :: {pid, term}, integer}]},
+          paused: nil | {mode_then :: :forward | :accumulate, asks :: [{Subscribers.id(), integer}]},
+          heap: Heap.t(),
           mode: :forward | [held],
           sources: %{(tag :: reference) => Source.t()}
         }

@@ -3,39 +3,46 @@
 //! Subscribers are known by a number; the process that owns the outlet maps it to a pid and a tag, and
 //! does the sending, since a list that fits one subscriber's demand goes out as the list it already is.
 
+mod extent;
 mod meter;
 mod partition;
 mod route;
 mod sift;
+mod store;
 mod term_batch;
+mod undertaker;
 
 use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
 
 use rustler::{Encoder, Env, Error, NifResult, Resource, ResourceArc, Term};
-use stage_core::{Buffer, Delivery, Keep, Outlet, Part, Share, Stored};
+use stage_core::{Buffer, Delivery, Keep, Outlet, Part, Share};
 
 use meter::Meter;
 use route::{Route, To};
-use term_batch::{CHUNK, EnvBatch, TermBatch};
+use term_batch::{CHUNK, TermBatch};
 
 mod atoms {
     rustler::atoms! {
-        nil, infinity, first, last, mark, heap, native, buffered, exceeded, queued, broadcast, partition,
-        everyone, split, later, all, cancel, lagged, ahead, is,
+        nil, infinity, first, last, mark, heap, full, buffered, exceeded, queued, demand, broadcast, partition,
+        everyone, split, later, all, cancel, lagged, ahead, is, r#in = "in", block, drop_oldest,
     }
 }
 
-/// Buffered events stay on their producer's heap up to this many: cheapest for few, a long pause of the
-/// garbage collector for many.
-const HEAP_LIMIT: u64 = 10_000;
-
 /// This many events or more are not freed by the scheduler that drops the last reference.
-const SLOW_TO_FREE: u64 = 4 * HEAP_LIMIT;
+const SLOW_TO_FREE: u64 = 4 * store::HEAP_LIMIT;
+
+/// This many deals or more are counted by the clock.
+const MANY_DEALS: usize = 8;
 
 struct State {
     outlet: Outlet<Route, TermBatch, ()>,
-    /// How many of the buffered events, the oldest, are on the owner's heap.
+    /// How many of the buffered events are on the owner's heap.
     on_heap: u64,
+    /// How many of these, the newest of the buffer, are to leave it with others that follow.
+    staged: u64,
+    /// What the latest call has dealt ahead.
+    ahead: Option<(To, u64)>,
     meter: Meter,
 }
 
@@ -48,10 +55,8 @@ impl Resource for StageOutlet {}
 impl Drop for StageOutlet {
     fn drop(&mut self) {
         let Some(state) = self.0.get_mut().ok().and_then(Option::take) else { return };
-        if state.outlet.buffer().count() >= SLOW_TO_FREE
-            && let Ok(runtime) = crate::runtime::handle()
-        {
-            runtime.spawn_blocking(move || drop(state));
+        if state.off_heap() >= SLOW_TO_FREE {
+            undertaker::free(state);
         }
     }
 }
@@ -59,13 +64,49 @@ impl Drop for StageOutlet {
 impl StageOutlet {
     /// Runs `work` on the outlet and reports its time. A panic before leaves the outlet poisoned.
     fn with<R>(&self, env: Env<'_>, work: impl FnOnce(&mut State) -> NifResult<R>) -> NifResult<R> {
+        self.with_ahead(env, |state, _ahead| work(state))
+    }
+
+    /// As [`with`](Self::with), with what the call before has dealt ahead.
+    fn with_ahead<R>(
+        &self,
+        env: Env<'_>,
+        work: impl FnOnce(&mut State, Option<(To, u64)>) -> NifResult<R>,
+    ) -> NifResult<R> {
         let mut guard: MutexGuard<'_, Option<State>> =
             self.0.lock().map_err(|_| Error::RaiseAtom("outlet_poisoned"))?;
         let state = guard.as_mut().ok_or(Error::BadArg)?;
-        let result = work(state);
+        let ahead = state.ahead.take();
+        let result = work(state, ahead);
         state.meter.report(env);
         result
     }
+
+    /// As [`with`](Self::with), for what takes longer the more there is of something.
+    fn clocked<R>(&self, env: Env<'_>, work: impl FnOnce(&mut State) -> NifResult<R>) -> NifResult<R> {
+        self.with(env, |state| {
+            let started = Instant::now();
+            let result = work(state);
+            state.meter.add(started.elapsed());
+            result
+        })
+    }
+}
+
+/// The items of a list; an error in place of the end of an improper one, which rustler's own iterator panics at.
+fn items<'a>(list: Term<'a>) -> impl Iterator<Item = NifResult<Term<'a>>> {
+    let mut rest = Some(list);
+    std::iter::from_fn(move || {
+        let list = rest.take()?;
+        match list.list_get_cell() {
+            Ok((item, tail)) => {
+                rest = Some(tail);
+                Some(Ok(item))
+            }
+            Err(_) if list.is_empty_list() => None,
+            Err(error) => Some(Err(error)),
+        }
+    })
 }
 
 type Ref = ResourceArc<StageOutlet>;
@@ -77,10 +118,16 @@ fn optional<'a, T: rustler::Decoder<'a>>(term: Term<'a>, none: rustler::Atom) ->
 /// `stage_new(buffer_size, keep, dispatcher)`
 #[rustler::nif]
 fn stage_new(limit: Term<'_>, keep: rustler::Atom, dispatcher: Term<'_>) -> NifResult<Ref> {
-    let keep = if keep == atoms::first() { Keep::First } else { Keep::Last };
+    let keep = if keep == atoms::first() {
+        Keep::First
+    } else if keep == atoms::last() {
+        Keep::Last
+    } else {
+        return Err(Error::BadArg);
+    };
     let buffer = Buffer::new(optional(limit, atoms::infinity())?, keep);
     let outlet = Outlet::new(Route::decode(dispatcher)?, buffer);
-    let state = State { outlet, on_heap: 0, meter: Meter::default() };
+    let state = State { outlet, on_heap: 0, staged: 0, ahead: None, meter: Meter::default() };
     Ok(ResourceArc::new(StageOutlet(Mutex::new(Some(state)))))
 }
 
@@ -120,11 +167,15 @@ fn stage_ask_ahead<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, n: u64) -> N
     outlet.with(env, |state| state.ask(env, id, n, true))
 }
 
-/// Undoes what `stage_ask_ahead` has dealt; the source owes it now.
+/// Undoes what `stage_ask_ahead` has dealt just before; the source owes it now. Anything else is refused: demand would come
+/// from nowhere.
 #[rustler::nif]
 fn stage_take_back<'a>(env: Env<'a>, outlet: &StageOutlet, to: Term<'a>, n: u64) -> NifResult<rustler::Atom> {
-    outlet.with(env, |state| {
-        let to = if to.is_atom() { To::Everyone } else { To::One(to.decode()?) };
+    let to = To::decode(to)?;
+    outlet.with_ahead(env, |state, ahead| {
+        if ahead != Some((to, n)) {
+            return Err(Error::BadArg);
+        }
         state.outlet.take_back(to, n);
         Ok(rustler::types::atom::ok())
     })
@@ -207,8 +258,13 @@ fn stage_emit<'a>(env: Env<'a>, outlet: &StageOutlet, n: u64) -> NifResult<Term<
         if first.1 == n {
             return Ok(first.0.encode(env));
         }
+        let started = Instant::now();
         let deals: Vec<_> = std::iter::once(first).chain(deals).collect();
-        Ok(deals.encode(env))
+        let answer = deals.encode(env);
+        if deals.len() >= MANY_DEALS {
+            state.meter.add(started.elapsed());
+        }
+        Ok(answer)
     })
 }
 
@@ -217,9 +273,13 @@ fn stage_emit<'a>(env: Env<'a>, outlet: &StageOutlet, n: u64) -> NifResult<Term<
 #[rustler::nif]
 fn stage_next<'a>(env: Env<'a>, outlet: &StageOutlet) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
-        let most = if state.on_heap > 0 { state.on_heap } else { CHUNK };
-        let State { outlet, on_heap, meter } = state;
+        let most = match state.outlet.buffer().first() {
+            Some(TermBatch::Heap(count)) => *count,
+            _ => CHUNK,
+        };
+        let State { outlet, on_heap, meter, .. } = state;
         let delivery = outlet.next(most, |batch, n| batch.release(env, n, on_heap, meter));
+        state.staged = state.staged.min(state.on_heap);
         Ok(match delivery {
             None => atoms::nil().encode(env),
             Some(Delivery::Mark(())) => atoms::mark().encode(env),
@@ -233,8 +293,9 @@ fn stage_next<'a>(env: Env<'a>, outlet: &StageOutlet) -> NifResult<Term<'a>> {
 #[rustler::nif]
 fn stage_take<'a>(env: Env<'a>, outlet: &StageOutlet, most: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
-        let State { outlet, on_heap, meter } = state;
+        let State { outlet, on_heap, meter, .. } = state;
         let part = outlet.buffer_mut().pop(most, |batch, n| batch.release(env, n, on_heap, meter));
+        state.staged = state.staged.min(state.on_heap);
         Ok(match part {
             None => atoms::nil().encode(env),
             Some(Part::Mark(())) => atoms::mark().encode(env),
@@ -243,28 +304,20 @@ fn stage_take<'a>(env: Env<'a>, outlet: &StageOutlet, most: u64) -> NifResult<Te
     })
 }
 
-/// Stores `n` events that nobody waits for: all of them, as a number, while they may stay on the owner's
-/// heap, otherwise the first of them, for the rest to follow.
-///
-/// Answers `{heap, evicted, refused, marks}` or `{native, rest, stored, evicted, marks}`.
+/// How many of the buffered events are not on the owner's heap.
 #[rustler::nif]
-fn stage_store<'a>(env: Env<'a>, outlet: &StageOutlet, events: Term<'a>, n: u64) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| {
-        let buffer = state.outlet.buffer();
-        let taken = n.min(buffer.room());
-        if state.is_shallow(taken) || taken == 0 {
-            let stored = state.store_on_heap(taken);
-            return Ok((atoms::heap(), stored.evicted, n - taken, stored.released.len()).encode(env));
-        }
-        let (rest, kept, stored) = state.store_natively(events, taken)?;
-        Ok((atoms::native(), rest, kept, stored.evicted, stored.released.len()).encode(env))
-    })
+fn stage_off_heap(env: Env<'_>, outlet: &StageOutlet) -> NifResult<u64> {
+    outlet.with(env, |state| Ok(state.off_heap()))
 }
 
 /// Puts a mark behind the buffered events; false when there are none.
 #[rustler::nif]
 fn stage_mark(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
-    outlet.with(env, |state| Ok(state.outlet.mark(()).is_none()))
+    outlet.with(env, |state| {
+        // What stands before a mark stays where it is.
+        state.staged = 0;
+        Ok(state.outlet.mark(()).is_none())
+    })
 }
 
 impl State {
@@ -275,6 +328,7 @@ impl State {
             && credited.is_plain()
             && let Some(dealt) = self.outlet.deal_ahead()
         {
+            self.ahead = Some(dealt);
             return Ok((atoms::ahead(), dealt.0, dealt.1).encode(env));
         }
         let asked = if self.outlet.buffer().is_empty() {
@@ -293,49 +347,5 @@ impl State {
             None => asked,
             Some(max) => (atoms::exceeded(), max, asked).encode(env),
         })
-    }
-
-    /// Whether `n` events more may stay on the owner's heap, which holds the oldest ones only.
-    fn is_shallow(&self, n: u64) -> bool {
-        self.outlet.buffer().count() == self.on_heap && self.on_heap.saturating_add(n) <= HEAP_LIMIT
-    }
-
-    fn store_on_heap(&mut self, n: u64) -> Stored<()> {
-        let buffer = self.outlet.buffer_mut();
-        let stored = match buffer.last() {
-            Some(TermBatch::Heap(_)) => buffer.extend_last(|last| last.extend_heap(n)),
-            _ => None,
-        };
-        let stored = stored.unwrap_or_else(|| buffer.store(TermBatch::Heap(n)));
-        self.on_heap = (self.on_heap + n).saturating_sub(stored.evicted);
-        stored
-    }
-
-    /// Copies the first of `n` events out of the caller's heap; the rest, how many were copied, and what
-    /// became of older ones.
-    fn store_natively<'a>(&mut self, events: Term<'a>, n: u64) -> NifResult<(Term<'a>, u64, Stored<()>)> {
-        let buffer = self.outlet.buffer_mut();
-        let space = match buffer.last() {
-            Some(TermBatch::Native(last)) => last.space(),
-            _ => 0,
-        };
-        let (pushed, stored) = if space > 0 {
-            let mut pushed = Err(Error::BadArg);
-            let meter = &mut self.meter;
-            let stored = buffer.extend_last(|last| {
-                if let TermBatch::Native(last) = last {
-                    pushed = meter.time(|| last.push(events, n.min(space)));
-                }
-            });
-            (pushed?, stored)
-        } else {
-            let mut batch = EnvBatch::new();
-            let pushed = self.meter.time(|| batch.push(events, n.min(CHUNK)))?;
-            (pushed, Some(buffer.store(TermBatch::Native(batch))))
-        };
-        let (rest, kept) = pushed;
-        let stored = stored.ok_or(Error::BadArg)?;
-        self.on_heap = self.on_heap.saturating_sub(stored.evicted);
-        Ok((rest, kept, stored))
     }
 }

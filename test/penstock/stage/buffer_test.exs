@@ -204,4 +204,140 @@ defmodule Penstock.Stage.BufferTest do
       assert bytes < 1_000_000
     end
   end
+
+  describe "a buffer of events that share much" do
+    defp big(n), do: Map.new(1..n, &{&1, {&1, "value #{&1}"}})
+
+    # Makes its events itself, for those of a message share nothing; they may refer to a map that it has.
+    defp maker(options, size \\ 100) do
+      make = fn {:make, make}, _from, script -> {:reply, :ok, make.(script.big), script} end
+      producer = producer(options, %{handle_call: make, big: big(size)})
+      emit(producer, 1..10_000)
+      producer
+    end
+
+    defp make(producer, make), do: :ok = Stage.call(producer, {:make, make})
+    defp off_heap(producer), do: Stage.info(producer).off_heap
+
+    test "stays on the heap, where it is shared" do
+      for event <- [
+            &{&1, &2},
+            &Map.put(&2, :number, &1),
+            &%{number: &1, nested: [{:big, &2}]},
+            &{&1, fn -> &2 end}
+          ] do
+        producer = maker(buffer_size: :infinity)
+        make(producer, fn big -> Enum.map(1..1000, fn n -> event.(n, big) end) end)
+        for n <- 1..300, do: make(producer, fn big -> [event.(n, big)] end)
+        assert off_heap(producer) == 0
+        assert Stage.estimate_buffered_count(producer) == 11_300
+      end
+    end
+
+    test "stays there also when a copy would be larger than any memory" do
+      producer = maker(buffer_size: :infinity)
+
+      make(producer, fn _big ->
+        folded = Enum.reduce(1..60, :leaf, fn _, term -> {term, term} end)
+        for n <- 1..1000, do: {n, folded}
+      end)
+
+      assert off_heap(producer) == 0
+      assert Stage.estimate_buffered_count(producer) == 11_000
+    end
+
+    test "takes no more memory than its events take once, one at a time as well" do
+      producer = maker([buffer_size: :infinity], 500)
+      for n <- 1..2000, do: make(producer, fn big -> [{n, big}] end)
+      assert off_heap(producer) == 0
+      {:memory, bytes} = Process.info(producer, :memory)
+      # each by itself would take 40 KB
+      assert bytes < 10_000_000
+    end
+
+    test "is told from one whose events share little, chunk by chunk, and the order is kept" do
+      for n <- [1, 7, 300, 1500], ask <- [100, 5000] do
+        producer = maker([buffer_size: :infinity], 40)
+
+        for shared? <- [false, true, false, true, false], from <- 1..1500//n do
+          make(producer, fn big -> for i <- from..min(from + n - 1, 1500), do: event(shared?, i, big) end)
+        end
+
+        # what has just changed may be of either kind
+        assert off_heap(producer) in 1500..7000
+
+        events =
+          for shared? <- [false, true, false, true, false], i <- 1..1500, do: event(shared?, i, big(40))
+
+        assert drain(producer, ask) == Enum.to_list(1..10_000) ++ events
+        assert off_heap(producer) == 0
+      end
+    end
+
+    defp event(true, n, big), do: {n, big}
+    defp event(false, n, _big), do: %{n: n, name: "event #{n}", pairs: [{n, -n}], float: n / 3}
+
+    test "loses no event, and discards the right ones, however it is filled and emptied" do
+      for seed <- 1..8, do: filled_and_emptied(seed)
+    end
+
+    defp filled_and_emptied(seed) do
+      :rand.seed(:exsss, {seed, 2, 3})
+      keep = Enum.random([:last, :first])
+      limit = Enum.random([:infinity, 10_100, 10_256, 12_000])
+      producer = maker([buffer_size: limit, buffer_keep: keep], 20)
+      tag = subscribe(producer)
+
+      {buffer, _next} =
+        Enum.reduce(1..60, {Enum.to_list(1..10_000), 1}, fn _, {buffer, next} ->
+          if :rand.uniform(4) == 4 do
+            n = :rand.uniform(min(2000, length(buffer)))
+            {now, later} = Enum.split(buffer, n)
+            assert producer |> batches(ask(producer, tag, n)) |> Enum.concat() == now
+            {later, next}
+          else
+            n = Enum.random([1, 10, 100, 256, 300, 1500])
+            shared? = :rand.uniform(2) == 1
+            make(producer, fn big -> for i <- next..(next + n - 1), do: event(shared?, i, big) end)
+            events = for i <- next..(next + n - 1), do: event(shared?, i, big(20))
+            {cut(buffer ++ events, limit, keep), next + n}
+          end
+        end)
+
+      assert Stage.estimate_buffered_count(producer) == length(buffer)
+      assert drain(producer, 5000) == buffer
+    end
+
+    defp cut(events, :infinity, _keep), do: events
+    defp cut(events, limit, :first), do: Enum.take(events, limit)
+    defp cut(events, limit, :last), do: Enum.take(events, -limit)
+
+    test "of the default size stays on the heap as a whole" do
+      producer = producer([])
+      for _ <- 1..30, do: emit(producer, Enum.map(1..500, &term/1))
+      assert %{buffered: 10_000, off_heap: 0} = Stage.info(producer)
+    end
+  end
+
+  test "many deep buffers that are dropped at once are freed by one thread" do
+    threads = fn -> length(File.ls!("/proc/self/task")) end
+
+    pids =
+      for _ <- 1..60 do
+        pid = producer(buffer_size: :infinity)
+        emit(pid, 1..60_000)
+        pid
+      end
+
+    before = threads.()
+    monitors = for pid <- pids, do: Process.monitor(pid) |> tap(fn _ -> Process.exit(pid, :kill) end)
+
+    most =
+      Enum.reduce(monitors, before, fn monitor, most ->
+        assert_receive {:DOWN, ^monitor, _, _, _}, 5000
+        max(most, threads.())
+      end)
+
+    assert most - before < 20
+  end
 end

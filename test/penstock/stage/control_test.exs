@@ -230,4 +230,101 @@ defmodule Penstock.Stage.ControlTest do
              %{producer: me, tag: tag, cancel: :temporary, demand: 7, min_demand: 2, max_demand: 10}
            ]
   end
+
+  test "an ask that a pause holds back goes with its subscription, though the tag comes again" do
+    producer = counter()
+    :ok = Stage.pause(producer)
+    tag = subscribe(producer)
+    for _ <- 1..3, do: ask(producer, tag, 1)
+    assert %{consumers: [%{asked_while_paused: 3}]} = Stage.info(producer)
+    cancel(producer, tag, :over)
+    subscribe(producer, tag)
+    assert %{consumers: [%{asked_while_paused: 0}]} = Stage.info(producer)
+    :ok = Stage.resume(producer)
+    assert batches(producer, tag) == []
+    ask(producer, tag, 2)
+    assert batches(producer, tag) == [[1, 2]]
+  end
+
+  test "an ask held back by an accumulating producer goes with its subscription as well" do
+    producer = start(:producer)
+    Stage.call(producer, {:emit, [1, 2, 3]})
+    Stage.demand(producer, :accumulate)
+    tag = subscribe(producer)
+    ask(producer, tag, 2)
+    cancel(producer, tag, :over)
+    subscribe(producer, tag)
+    Stage.demand(producer, :forward)
+    assert batches(producer, tag) == []
+    ask(producer, tag, 1)
+    assert batches(producer, tag) == [[1]]
+  end
+
+  test "the end of a subscription that the producer expels is not that of the next one under its tag" do
+    producer = start(:producer, dispatcher: Penstock.BroadcastDispatcher)
+    tag = subscribe(producer, make_ref(), nil, filter: fn _event -> raise "no" end)
+    ask(producer, tag, 5)
+    :sys.suspend(producer)
+    Stage.cast(producer, {:emit, [1]})
+    cancel(producer, tag, :over)
+    subscribe(producer, tag)
+    ask(producer, tag, 5)
+    :sys.resume(producer)
+    Stage.call(producer, {:emit, [2]})
+    assert batches(producer, tag) == [[2]]
+    assert_received {:"$gen_consumer", {^producer, ^tag}, {:cancel, :over}}
+    refute_received {:"$gen_consumer", {^producer, ^tag}, {:cancel, _}}
+  end
+
+  test "what is buffered stays while a producer accumulates, and goes out before what it holds" do
+    producer = start(:producer)
+    tag = subscribe(producer)
+    Stage.call(producer, {:emit, [1, 2, 3]})
+    Stage.demand(producer, :accumulate)
+    ask(producer, tag, 2)
+    Stage.call(producer, {:emit, [4]})
+    ask(producer, tag, 5)
+    assert batches(producer, tag) == []
+    Stage.demand(producer, :forward)
+    assert List.flatten(batches(producer, tag)) == [1, 2, 3, 4]
+    assert_receive {:handle_demand, ^producer, 3}
+  end
+
+  test "demand that comes free while a producer accumulates moves nothing before its end" do
+    producer = start(:producer, dispatcher: Penstock.BroadcastDispatcher)
+    eager = subscribe(producer)
+    {slow, _monitor} = spawn_monitor(fn -> receive do: (:never -> :ok) end)
+    send(producer, {:"$gen_producer", {slow, :slow}, {:subscribe, nil, []}})
+    ask(producer, eager, 3)
+    Stage.call(producer, {:emit, [1, 2]})
+    Stage.demand(producer, :accumulate)
+    Process.exit(slow, :kill)
+    assert_receive {:handle_cancel, ^producer, {:down, :killed}, {^slow, :slow}}
+    assert batches(producer, eager) == []
+    Stage.demand(producer, :forward)
+    assert batches(producer, eager) == [[1, 2]]
+    assert_receive {:handle_demand, ^producer, 1}
+  end
+
+  test "info tells which of the buffered events are outside of the heap" do
+    producer = start(:producer, buffer_size: :infinity)
+    Stage.call(producer, {:emit, Enum.to_list(1..10_000)})
+    assert %{buffered: 10_000, off_heap: 0} = Stage.info(producer)
+    Stage.call(producer, {:emit, Enum.to_list(1..600)})
+    assert %{buffered: 10_600, off_heap: 512} = Stage.info(producer)
+    assert %{off_heap: 0} = Stage.info(start(:consumer))
+  end
+
+  test "a message to a producer that accumulates is handled behind what it holds" do
+    producer = start(:producer, demand: :accumulate)
+    tag = subscribe(producer)
+    ask(producer, tag, 1)
+    Stage.cast(producer, {:emit, [1]})
+    Stage.async_info(producer, :behind)
+    settle(producer)
+    refute_received {:handle_info, ^producer, :behind}
+    Stage.demand(producer, :forward)
+    assert batches(producer, tag) == [[1]]
+    assert_receive {:handle_info, ^producer, :behind}
+  end
 end

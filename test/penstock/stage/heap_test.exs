@@ -126,4 +126,81 @@ defmodule Penstock.Stage.HeapTest do
     assert {:reply, 600} = :gen_server.receive_response(request, 5000)
     assert starts(consumer) == 0
   end
+
+  defp memory(pid), do: elem(Process.info(pid, :memory), 1)
+
+  test "a stage that has had little to do is as small as any process" do
+    {consumer, tag} = consumer(max_demand: 1000)
+    for _ <- 1..3, do: send_events(consumer, tag, [1, 2, 3])
+    settle(consumer)
+    assert memory(consumer) < 16_000
+    assert min_heap_size(consumer) == elem(:erlang.system_info(:min_heap_size), 1)
+  end
+
+  test "one that is at work has a heap for batches, and gives it back when it is at rest" do
+    {consumer, tag} = consumer(max_demand: 1000)
+    for _ <- 1..20, do: send_events(consumer, tag, [1, 2, 3])
+    settle(consumer)
+    assert min_heap_size(consumer) in 28_000..40_000
+    rest(consumer)
+    assert min_heap_size(consumer) == elem(:erlang.system_info(:min_heap_size), 1)
+    assert memory(consumer) < 16_000
+    # and again
+    for _ <- 1..20, do: send_events(consumer, tag, [1, 2, 3])
+    settle(consumer)
+    assert min_heap_size(consumer) in 28_000..40_000
+  end
+
+  # What a stage sends itself after a while. It finds that nothing has happened since the one before.
+  defp rest(pid) do
+    send(pid, :"$penstock_rest")
+    send(pid, :"$penstock_rest")
+    settle(pid)
+  end
+
+  test "a heap that large messages have made grow goes again" do
+    {consumer, tag} = consumer(max_demand: 200_000)
+    for _ <- 1..3, do: handle(consumer, tag, events(5000))
+    assert min_heap_size(consumer) > 100_000
+    rest(consumer)
+    assert memory(consumer) < 16_000
+    assert Stage.call(consumer, :sum) == 15_000
+  end
+
+  test "a heap of one's own size is gone back to" do
+    {:ok, consumer} = Stage.start(Counter, {self(), max_demand: 1000}, spawn_opt: [min_heap_size: 5000])
+    {tag, _options} = accept(consumer, 1000)
+    own = min_heap_size(consumer)
+    assert own in 5000..8000
+    for _ <- 1..20, do: send_events(consumer, tag, [1, 2, 3])
+    settle(consumer)
+    assert min_heap_size(consumer) in 28_000..40_000
+    rest(consumer)
+    assert min_heap_size(consumer) == own
+  end
+
+  test "a heap of limited size is left to the VM, however small the limit" do
+    limit = %{size: 12_000, kill: true, error_logger: false}
+
+    for spawn_opt <- [
+          [max_heap_size: limit],
+          [max_heap_size: 27_000],
+          [min_heap_size: 300, max_heap_size: limit]
+        ] do
+      {:ok, consumer} = Stage.start(Counter, {self(), max_demand: 1000}, spawn_opt: spawn_opt)
+      {tag, _options} = accept(consumer, 1000)
+      before = min_heap_size(consumer)
+
+      # one by one, for messages that wait count too
+      for n <- 1..40 do
+        send_events(consumer, tag, Enum.to_list(1..200))
+        assert Stage.call(consumer, :sum) == n * 200
+      end
+
+      assert min_heap_size(consumer) == before
+      {:ok, producer} = ScriptedStage.start(:producer, [], %{}, spawn_opt: spawn_opt)
+      for n <- 1..30, do: Stage.call(producer, {:emit, List.duplicate(n, 20)})
+      assert Stage.estimate_buffered_count(producer) == 600
+    end
+  end
 end

@@ -196,4 +196,43 @@ defmodule Penstock.Stage.LoopTest do
     assert_receive {:trace, ^pid, :out, {:erlang, :hibernate, _arity}}
     assert Stage.call(pid, :anything) == :ok
   end
+
+  test "a state that is replaced by rubbish ends it as any other fault, with a word in the log" do
+    for request <- [
+          &Stage.call(&1, :anything),
+          &Stage.cast(&1, :anything),
+          &send(&1, :anything),
+          &Stage.stop(&1, :broken)
+        ] do
+      pid = start()
+      assert :sys.replace_state(pid, fn _ -> :rubbish end) == :rubbish
+      assert {:status, ^pid, _module, _parts} = :sys.get_status(pid)
+      log = ended(pid, request)
+      assert log =~ "GenServer #{inspect(pid)} terminating"
+      assert log =~ "State: :rubbish"
+    end
+  end
+
+  test "wrong debug options are logged and ignored" do
+    for debug <- [:bad, [:trace | :bad]] do
+      log = capture_log(fn -> assert {:ok, _pid} = ScriptedStage.start(:producer, [], %{}, debug: debug) end)
+      assert log =~ "ignores erroneous debug options: #{inspect(debug)}"
+    end
+  end
+
+  defmodule Handler do
+    def log(event, %{config: test}), do: send(test, {:logged, event})
+  end
+
+  test "the report of its end says where it comes from" do
+    id = :"handler_#{System.unique_integer([:positive])}"
+    :ok = :logger.add_handler(id, Handler, %{config: self()})
+    on_exit(fn -> :logger.remove_handler(id) end)
+    pid = start(%{handle_cast: fn _, _ -> raise "broken" end})
+    Stage.cast(pid, :fail)
+    assert_receive {:logged, %{meta: %{mfa: mfa, file: file, line: line, pid: ^pid, error_logger: _}}}
+    assert mfa == {Penstock.Stage.Report, :ended, 6}
+    assert List.to_string(file) =~ ~r"stage/report.ex$"
+    assert is_integer(line)
+  end
 end

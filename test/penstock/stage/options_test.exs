@@ -94,4 +94,81 @@ defmodule Penstock.Stage.OptionsTest do
       assert_raise ArgumentError, ~r/expected :to argument/, fn -> subscribe.(max_demand: 1) end
     end
   end
+
+  # Larger than the native core counts.
+  @huge 2 ** 70
+
+  test "numbers may be as large as anybody likes" do
+    for options <- [
+          [buffer_size: @huge],
+          [dispatcher: {Penstock.DemandDispatcher, max_demand: @huge}],
+          [dispatcher: {Penstock.DemandDispatcher, rate: {@huge, 1000}}],
+          [dispatcher: {Penstock.PartitionDispatcher, partitions: 1, consumers_per_partition: @huge}]
+        ] do
+      {:ok, producer} = ScriptedStage.start(:producer, options)
+      {:ok, consumer} = ScriptedStage.start(:consumer)
+      subscription = [to: producer, max_demand: @huge, min_demand: @huge - 1, partition: 0]
+      {:ok, _tag} = Stage.sync_subscribe(consumer, subscription)
+      assert_receive {:handle_demand, ^producer, n} when n > 0
+      Stage.call(producer, {:emit, [1]})
+      assert_receive {:handle_events, ^consumer, [1], _from}
+      assert [%{max_demand: @huge}] = Stage.info(consumer).producers
+    end
+  end
+
+  test "a consumer that lags may keep as many events as it likes, and holds nobody up" do
+    {:ok, producer} = ScriptedStage.start(:producer, dispatcher: Penstock.BroadcastDispatcher)
+    slow = Penstock.StageWire.subscribe(producer, make_ref(), nil, lag: {:drop_oldest, @huge})
+    {:ok, consumer} = ScriptedStage.start(:consumer)
+    {:ok, _tag} = Stage.sync_subscribe(consumer, to: producer)
+    Stage.call(producer, {:emit, [1]})
+    assert_receive {:handle_events, ^consumer, [1], _from}
+    Penstock.StageWire.ask(producer, slow, @huge)
+    assert Penstock.StageWire.batches(producer, slow) == [[1]]
+  end
+
+  test "what has a limit is refused beyond it by name" do
+    assert refusal(:producer, dispatcher: {Penstock.DemandDispatcher, rate: {1, @huge}}) =~
+             "expected :rate to be a tuple of two positive integers, events and milliseconds (at most 4294967295), got: "
+
+    assert refusal(:producer, dispatcher: {Penstock.PartitionDispatcher, partitions: 10_000_001}) =~
+             "expected :partitions to be at most 10000000, got: 10000001"
+  end
+
+  test "options of GenStage's dispatchers that mean something are taken, and others are named" do
+    {:ok, producer} =
+      ScriptedStage.start(:producer,
+        dispatcher: {Penstock.DemandDispatcher, shuffle_demands_on_first_dispatch: nil, max_demand: nil}
+      )
+
+    Stage.stop(producer)
+
+    for {dispatcher, options, message} <- [
+          {Penstock.DemandDispatcher, [shuffle_demands_on_first_dispatch: 1],
+           "expected :shuffle_demands_on_first_dispatch to be one of [true, false, nil], got: 1"},
+          {Penstock.BroadcastDispatcher, [unheard_of: 1], "unknown options [unheard_of: 1]"},
+          {Penstock.PartitionDispatcher, [partitions: 2, shuffle: 1], "unknown options [shuffle: 1]"},
+          {Penstock.PartitionDispatcher, [partitions: [5, 9]],
+           "expected :hash, for :partitions are not 0 to n - 1 but [5, 9], got: none"}
+        ] do
+      assert refusal(:producer, dispatcher: {dispatcher, options}) == message
+    end
+  end
+
+  test "subscription options are any list, as a dispatcher of one's own may want them" do
+    {:ok, producer} = ScriptedStage.start(:producer)
+    {:ok, consumer} = ScriptedStage.start(:consumer)
+    options = [:local, {"weight", 3}, {:filter, 1, 2}, {:max_demand, 7}]
+    assert {:ok, tag} = GenServer.call(consumer, {:"$subscribe", nil, producer, options})
+    assert_receive {:handle_subscribe, ^producer, :consumer, ^options, {^consumer, ^tag}}
+    assert_receive {:handle_demand, ^producer, 7}
+
+    for options <- [%{}, nil, [1 | 2], :none] do
+      assert {:error, {:bad_opts, "expected subscription options to be a list, got: " <> _}} =
+               GenServer.call(consumer, {:"$subscribe", nil, producer, options})
+
+      tag = Penstock.StageWire.subscribe(producer, make_ref(), nil, options)
+      assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, {:bad_opts, _message}}}
+    end
+  end
 end

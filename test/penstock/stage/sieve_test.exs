@@ -66,4 +66,29 @@ defmodule Penstock.Stage.SieveTest do
       assert Enum.map(wanted, & &1.n) == Enum.to_list(102..200//2)
     end
   end
+
+  defp nested(depth), do: Enum.reduce(1..depth//1, %{a: 1}, fn _, map -> %{a: map} end)
+
+  test "a pattern may be as deep as JSON, and is refused beyond that" do
+    for depth <- [1, 63, 64, 127] do
+      events = List.duplicate(nested(depth), 100) ++ List.duplicate(nested(depth - 1), 100)
+      assert Sieve.run(sieve(filter: {:match, nested(depth)}), events) == {Enum.take(events, 100), 100}
+    end
+
+    for depth <- [128, 2000, 100_000] do
+      assert {:error, message} = Sieve.new([filter: {:match, nested(depth)}], [:filter])
+      assert message =~ "at most 127 maps in each other"
+    end
+  end
+
+  test "patterns that take long to compare mean the same" do
+    wide = Map.new(1..1000, &{&1, &1})
+    heavy = %{list: Enum.to_list(1..1000), tuple: {1, {2, 3}}, struct: ~D[2026-01-01], nested: %{[1] => 2}}
+
+    for pattern <- [wide, heavy, %{wide: wide, heavy: heavy}] do
+      events = List.duplicate(pattern, 100) ++ [%{}] ++ List.duplicate(Map.put(pattern, 1, :other), 100)
+      expected = Enum.filter(events, &wanted?(pattern, &1))
+      assert Sieve.run(sieve(filter: {:match, pattern}), events) == {expected, 201 - length(expected)}
+    end
+  end
 end

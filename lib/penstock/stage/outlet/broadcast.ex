@@ -10,29 +10,35 @@ defmodule Penstock.Stage.Outlet.Broadcast do
   alias Penstock.Telemetry
   alias __MODULE__
 
-  defstruct members: [], shelves: %{}, plain?: true
+  # `order` is all members in a row, once they have been dealt to as they are now; `lagging` counts those that hold
+  # nobody up.
+  defstruct members: %{}, ids: %{}, order: nil, lagging: 0, shelves: %{}
 
   @type lag :: :block | :cancel | {:drop_oldest, pos_integer}
+  @typep member :: {Subscribers.from(), lag}
   @type t :: %Broadcast{
-          members: [{Subscribers.id(), Subscribers.from(), lag}],
-          shelves: %{Subscribers.id() => Shelf.t()},
-          plain?: boolean
+          members: %{Subscribers.id() => member},
+          ids: %{pid => Subscribers.id()},
+          order: nil | [{Subscribers.id(), member}],
+          lagging: non_neg_integer,
+          shelves: %{Subscribers.id() => Shelf.t()}
         }
 
   @spec open(Outlet.t(), Subscribers.id(), Subscribers.from(), keyword) ::
           {:ok, Outlet.t()} | {:error, reason :: term, Outlet.t()}
   def open(%Outlet{core: core, route: route} = outlet, id, {pid, _tag} = from, options) do
-    with :ok <- alone(route.members, pid),
+    with :ok <- alone(route.ids, pid),
          {:ok, lag} <- lag(options) do
       :ok = Native.stage_subscribe(core, id, lag)
-      {:ok, put_members(outlet, [{id, from, lag} | route.members])}
+      members = Map.put(route.members, id, {from, lag})
+      {:ok, put_members(outlet, members, Map.put(route.ids, pid, id), lagging(lag))}
     else
       {:error, reason} -> {:error, reason, outlet}
     end
   end
 
-  defp alone(members, pid) do
-    if Enum.any?(members, &match?({_id, {^pid, _tag}, _lag}, &1)) do
+  defp alone(ids, pid) do
+    if is_map_key(ids, pid) do
       Logger.error(
         "Penstock.Stage producer #{Subscribers.name()} has a subscription of #{inspect(pid)} already, " <>
           "and a broadcast takes one of each process"
@@ -45,12 +51,12 @@ defmodule Penstock.Stage.Outlet.Broadcast do
   end
 
   defp lag(options) do
-    case Keyword.get(options, :lag, :block) do
+    case Options.get(options, :lag, :block) do
       lag when lag in [:block, :cancel] ->
         {:ok, lag}
 
-      {:drop_oldest, n} = lag when is_integer(n) and n > 0 ->
-        {:ok, lag}
+      {:drop_oldest, n} when is_integer(n) and n > 0 ->
+        {:ok, {:drop_oldest, min(n, Options.most())}}
 
       other ->
         {:error, message} =
@@ -62,13 +68,23 @@ defmodule Penstock.Stage.Outlet.Broadcast do
 
   @spec close(Outlet.t(), Subscribers.id(), Subscribers.from()) :: Outlet.t()
   def close(%Outlet{route: route} = outlet, id, _from) do
-    outlet = put_members(outlet, List.keydelete(route.members, id, 0))
-    put_shelf(outlet, id, Shelf.new())
+    case Map.pop(route.members, id) do
+      {nil, _members} ->
+        outlet
+
+      {{{pid, _tag}, lag}, members} ->
+        outlet
+        |> put_members(members, Map.delete(route.ids, pid), -lagging(lag))
+        |> put_shelf(id, Shelf.new())
+    end
   end
 
-  defp put_members(%Outlet{route: route} = outlet, members) do
-    plain? = Enum.all?(members, &match?({_id, _from, :block}, &1))
-    %{outlet | route: %{route | members: members, plain?: plain?}}
+  defp lagging(:block), do: 0
+  defp lagging(_lag), do: 1
+
+  defp put_members(%Outlet{route: route} = outlet, members, ids, more_lagging) do
+    lagging = route.lagging + more_lagging
+    %{outlet | route: %{route | members: members, ids: ids, order: nil, lagging: lagging}}
   end
 
   defp put_shelf(%Outlet{route: %Broadcast{shelves: shelves} = route} = outlet, id, shelf) do
@@ -79,22 +95,25 @@ defmodule Penstock.Stage.Outlet.Broadcast do
   defp shelf(%Broadcast{shelves: shelves}, id), do: Map.get_lazy(shelves, id, &Shelf.new/0)
 
   @spec deal(Outlet.t(), [term, ...], pos_integer) :: Outlet.t()
-  def deal(%Outlet{sieves: sieves, route: %Broadcast{members: members, plain?: true}} = outlet, events, _n)
+  def deal(%Outlet{route: %Broadcast{order: nil, members: members} = route} = outlet, events, n),
+    do: deal(%{outlet | route: %{route | order: Map.to_list(members)}}, events, n)
+
+  def deal(%Outlet{sieves: sieves, route: %Broadcast{order: members, lagging: 0}} = outlet, events, _n)
       when sieves == %{} do
     send_all(members, events)
     outlet
   end
 
-  def deal(%Outlet{route: %Broadcast{members: members}} = outlet, events, n) do
+  def deal(%Outlet{route: %Broadcast{order: members}} = outlet, events, n) do
     Enum.reduce(members, outlet, fn
-      {id, _from, :block}, outlet -> Outlet.deliver(outlet, id, events)
-      {id, _from, _lag}, outlet -> share(outlet, id, events, n)
+      {id, {_from, :block}}, outlet -> Outlet.deliver(outlet, id, events)
+      {id, {_from, _lag}}, outlet -> share(outlet, id, events, n)
     end)
   end
 
   defp send_all([], _events), do: :ok
 
-  defp send_all([{_id, from, _lag} | members], events) do
+  defp send_all([{_id, {from, _lag}} | members], events) do
     Subscribers.send_events(from, events)
     send_all(members, events)
   end

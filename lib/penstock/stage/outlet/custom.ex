@@ -4,7 +4,7 @@ defmodule Penstock.Stage.Outlet.Custom do
   # and decides; what it leaves over goes to the native buffer.
 
   alias Penstock.Native
-  alias Penstock.Stage.{Outlet, Shelf, Subscribers}
+  alias Penstock.Stage.{Options, Outlet, Shelf, Subscribers}
   alias __MODULE__
 
   @enforce_keys [:module, :state, :type]
@@ -23,21 +23,33 @@ defmodule Penstock.Stage.Outlet.Custom do
   @spec open(Outlet.t(), Subscribers.from(), keyword) :: {:ok, Outlet.t()} | {:error, term, Outlet.t()}
   def open(%Outlet{route: %Custom{module: module, state: state}} = outlet, from, options) do
     case module.subscribe(options, from, state) do
-      {:ok, _demand, _state} = granted -> {:ok, grant(outlet, granted)}
+      {:ok, _demand, _state} = granted -> {:ok, grant(outlet, granted, :subscribe, 3)}
       {:error, reason} -> {:error, reason, outlet}
+      other -> wrong(:subscribe, 3, module, "{:ok, demand, state} or {:error, reason}", other)
     end
   end
 
   @spec close(Outlet.t(), Subscribers.from()) :: Outlet.t()
   def close(%Outlet{route: %Custom{module: module, state: state}} = outlet, from),
-    do: grant(outlet, module.cancel(from, state))
+    do: grant(outlet, module.cancel(from, state), :cancel, 2)
 
   @spec ask(Outlet.t(), Subscribers.from(), pos_integer) :: Outlet.t()
   def ask(%Outlet{route: %Custom{module: module, state: state}} = outlet, from, n),
-    do: grant(outlet, module.ask(n, from, state))
+    do: grant(outlet, module.ask(n, from, state), :ask, 3)
 
-  defp grant(%Outlet{route: route} = outlet, {:ok, demand, state}),
-    do: %{outlet | route: %{route | state: state, demand: route.demand + demand}}
+  defp grant(%Outlet{route: route} = outlet, {:ok, demand, state}, _function, _arity)
+       when is_integer(demand) and demand >= 0 do
+    %{outlet | route: %{route | state: state, demand: min(route.demand + demand, Options.most())}}
+  end
+
+  defp grant(%Outlet{route: %Custom{module: module}}, other, function, arity),
+    do: wrong(function, arity, module, "{:ok, demand, state}, demand being an integer from 0 on", other)
+
+  @spec wrong(atom, arity, module, String.t(), term) :: no_return
+  defp wrong(function, arity, module, expected, got) do
+    raise ArgumentError,
+          "expected #{function}/#{arity} of #{inspect(module)} to return #{expected}, got: #{inspect(got)}"
+  end
 
   # Serves from the buffer what the dispatcher has called for; the source is asked for the rest. In a
   # producer_consumer, whose source is asked elsewhere, that stays on record.

@@ -6,7 +6,7 @@ defmodule Penstock.Stage.Outlet.Partition do
   require Logger
 
   alias Penstock.Native
-  alias Penstock.Stage.{Outlet, Shelf, Subscribers}
+  alias Penstock.Stage.{Options, Outlet, Shelf, Subscribers}
   alias __MODULE__
 
   @enforce_keys [:names, :indexes, :count, :empty, :hash, :limit]
@@ -18,6 +18,7 @@ defmodule Penstock.Stage.Outlet.Partition do
     :hash,
     :limit,
     members: %{},
+    holders: %{},
     shelves: %{},
     infos: :queue.new(),
     credited: []
@@ -32,7 +33,8 @@ defmodule Penstock.Stage.Outlet.Partition do
           empty: tuple | %{},
           hash: hash,
           limit: pos_integer | :infinity,
-          members: %{Subscribers.id() => {index, pid}},
+          members: %{Subscribers.id() => index},
+          holders: %{index => %{Subscribers.id() => pid}},
           shelves: %{index => Shelf.t()},
           infos: :queue.queue(term),
           credited: [index]
@@ -58,19 +60,21 @@ defmodule Penstock.Stage.Outlet.Partition do
   @spec open(Outlet.t(), Subscribers.id(), Subscribers.from(), keyword) ::
           {:ok, Outlet.t()} | {:error, reason :: term, Outlet.t()}
   def open(%Outlet{route: route} = outlet, id, {pid, _tag}, options) do
-    with {:ok, name} <- Keyword.fetch(options, :partition),
-         {:ok, index} <- Map.fetch(route.indexes, name) do
-      {outlet, holders} = living(outlet, index)
+    name = Options.get(options, :partition, Partition)
 
-      if holders < route.limit do
-        :ok = Native.stage_subscribe(outlet.core, id, index)
-        {:ok, put_in(outlet.route.members[id], {index, pid})}
-      else
-        refuse({:partition_taken, name}, pid, outlet)
-      end
-    else
-      :error ->
-        got = if options[:partition] == nil, do: "none", else: inspect(options[:partition])
+    case route.indexes do
+      %{^name => index} ->
+        outlet = make_room(outlet, index)
+
+        if holders(outlet.route, index) < route.limit do
+          :ok = Native.stage_subscribe(outlet.core, id, index)
+          {:ok, hold(outlet, index, id, pid)}
+        else
+          refuse({:partition_taken, name}, pid, outlet)
+        end
+
+      %{} ->
+        got = if name in [nil, Partition], do: "none", else: inspect(name)
 
         refuse(
           {:bad_opts, "expected :partition to be one of #{inspect(route.names)}, got: #{got}"},
@@ -80,16 +84,44 @@ defmodule Penstock.Stage.Outlet.Partition do
     end
   end
 
-  # How many hold a partition. A dead one makes room at once: its successor may be here before the news is.
-  defp living(%Outlet{route: route} = outlet, index) do
-    {dead, living} =
-      route.members
-      |> Enum.filter(&match?({_id, {^index, _pid}}, &1))
-      |> Enum.split_with(fn {_id, {_index, pid}} -> node(pid) == node() and not Process.alive?(pid) end)
+  defp holders(%Partition{holders: holders}, index), do: map_size(Map.get(holders, index, %{}))
 
-    for {id, _} <- dead, do: Native.stage_cancel(outlet.core, id)
-    members = Map.drop(route.members, Enum.map(dead, &elem(&1, 0)))
-    {%{outlet | route: %{route | members: members}}, length(living)}
+  defp hold(%Outlet{route: route} = outlet, index, id, pid) do
+    of_partition = route.holders |> Map.get(index, %{}) |> Map.put(id, pid)
+    members = Map.put(route.members, id, index)
+    %{outlet | route: %{route | members: members, holders: Map.put(route.holders, index, of_partition)}}
+  end
+
+  # Those who hold a full partition and are dead let go of it at once: a successor may be here before the news is.
+  defp make_room(%Outlet{route: route} = outlet, index) do
+    if holders(route, index) < route.limit do
+      outlet
+    else
+      for {id, pid} <- route.holders[index],
+          node(pid) == node() and not Process.alive?(pid),
+          reduce: outlet do
+        outlet ->
+          Native.stage_cancel(outlet.core, id)
+          let_go(outlet, id)
+      end
+    end
+  end
+
+  defp let_go(%Outlet{route: route} = outlet, id) do
+    case Map.pop(route.members, id) do
+      {nil, _members} ->
+        outlet
+
+      {index, members} ->
+        of_partition = Map.delete(route.holders[index], id)
+
+        holders =
+          if of_partition == %{},
+            do: Map.delete(route.holders, index),
+            else: %{route.holders | index => of_partition}
+
+        %{outlet | route: %{route | members: members, holders: holders}}
+    end
   end
 
   defp refuse(reason, pid, outlet) do
@@ -101,8 +133,7 @@ defmodule Penstock.Stage.Outlet.Partition do
   end
 
   @spec close(Outlet.t(), Subscribers.id(), Subscribers.from()) :: Outlet.t()
-  def close(%Outlet{route: route} = outlet, id, _from),
-    do: %{outlet | route: %{route | members: Map.delete(route.members, id)}}
+  def close(outlet, id, _from), do: let_go(outlet, id)
 
   # Sends new events, if there is demand for all and they are so few that it doesn't matter to have found out
   # their partitions in vain.

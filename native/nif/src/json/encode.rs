@@ -191,10 +191,17 @@ impl Writer {
     }
 }
 
-fn shown(term: Term) -> String {
-    let mut text = format!("{term:?}");
-    if text.chars().count() > 80 {
-        text = text.chars().take(77).chain("...".chars()).collect();
+/// Its kind, not its text: that may be larger than any memory.
+fn shown(term: Term) -> &'static str {
+    match term.get_type() {
+        TermType::Tuple => "a tuple",
+        TermType::List => "a list",
+        TermType::Map => "a map",
+        TermType::Float => "a float",
+        TermType::Pid => "a pid",
+        TermType::Ref => "a reference",
+        TermType::Fun => "a function",
+        TermType::Port => "a port",
+        _ => "something else",
     }
-    text
 }

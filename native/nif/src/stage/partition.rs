@@ -1,9 +1,12 @@
 //! What only an outlet with partitions does. Partitions are known by number.
 
-use rustler::{Encoder, Env, ListIterator, NifResult, Term};
+use rustler::{Encoder, Env, Error, NifResult, Term};
 use stage_core::{PartitionDispatcher, Queued};
 
-use super::{StageOutlet, State, atoms};
+use super::{StageOutlet, State, atoms, items};
+
+/// So many partitions are split among in one call; with more of them events are routed one partition after another.
+const MOST_COUNTS: usize = 1000;
 
 /// Deals `counts`, a number of events for each partition, and queues what that leaves over; for each, who gets
 /// how many: a subscriber when it gets them all, otherwise a list of pairs. `none` of the events that were to be
@@ -20,15 +23,25 @@ fn stage_split<'a>(
     none: u64,
 ) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
+        // Nothing is changed before all is known to be in order.
+        state.outlet.dispatcher_mut().partitions()?;
+        let mut split: Vec<u64> = Vec::with_capacity(16);
+        for n in items(counts) {
+            if split.len() == MOST_COUNTS {
+                return Err(Error::BadArg);
+            }
+            split.push(n?.decode()?);
+        }
         if !state.take_in(new) {
             return Ok(atoms::later().encode(env));
         }
         let partitions = state.outlet.dispatcher_mut().partitions()?;
         partitions.unrouted(none);
-        let mut dealt = Vec::with_capacity(16);
-        for (partition, n) in counts.decode::<ListIterator<'a>>()?.enumerate() {
-            dealt.push(route(env, partitions, partition, n.decode()?));
-        }
+        let dealt: Vec<_> = split
+            .into_iter()
+            .enumerate()
+            .map(|(partition, n)| route(env, partitions, partition, n))
+            .collect::<NifResult<_>>()?;
         Ok(dealt.encode(env))
     })
 }
@@ -43,10 +56,11 @@ fn stage_route<'a>(
     n: u64,
 ) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
+        state.outlet.dispatcher_mut().partitions()?;
         if !state.take_in(new) {
             return Ok(atoms::later().encode(env));
         }
-        Ok(route(env, state.outlet.dispatcher_mut().partitions()?, partition, n))
+        route(env, state.outlet.dispatcher_mut().partitions()?, partition, n)
     })
 }
 
@@ -64,24 +78,33 @@ impl State {
     }
 }
 
-fn route<'a>(env: Env<'a>, partitions: &mut PartitionDispatcher<u64>, partition: usize, n: u64) -> Term<'a> {
+/// Whose `n` events of a partition are; a partition that there is not is refused.
+fn route<'a>(
+    env: Env<'a>,
+    partitions: &mut PartitionDispatcher<u64>,
+    partition: usize,
+    n: u64,
+) -> NifResult<Term<'a>> {
     let mut only = None;
     let mut more = Vec::new();
-    partitions.route(partition, n, |id, part| {
+    let there = partitions.route(partition, n, |id, part| {
         if part == n {
             only = Some(id);
         } else {
             more.push((id, part));
         }
     });
-    only.map_or_else(|| more.encode(env), |id| id.encode(env))
+    if !there {
+        return Err(Error::BadArg);
+    }
+    Ok(only.map_or_else(|| more.encode(env), |id| id.encode(env)))
 }
 
 /// What a partition's queue has for its subscribers: pairs of a subscriber and a number of events, and `mark`
 /// for each mark that no partition holds back any more.
 #[rustler::nif]
 fn stage_serve<'a>(env: Env<'a>, outlet: &StageOutlet, partition: usize) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| Ok(serve(env, state.outlet.dispatcher_mut().partitions()?, partition)))
+    outlet.clocked(env, |state| Ok(serve(env, state.outlet.dispatcher_mut().partitions()?, partition)))
 }
 
 pub(super) fn serve<'a>(
@@ -101,5 +124,5 @@ pub(super) fn serve<'a>(
 /// Puts a mark behind what partitions have queued; false when none has.
 #[rustler::nif]
 fn stage_mark_queues(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
-    outlet.with(env, |state| Ok(state.outlet.dispatcher_mut().partitions()?.mark()))
+    outlet.clocked(env, |state| Ok(state.outlet.dispatcher_mut().partitions()?.mark()))
 }

@@ -13,11 +13,26 @@ pub enum Route {
     Partition(PartitionDispatcher<u64>),
 }
 
+/// More partitions than anybody has use for; `Penstock.PartitionDispatcher` refuses them by name.
+const MOST_PARTITIONS: usize = 10_000_000;
+
 /// Whom a deal is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum To {
     One(u64),
     Everyone,
     Split,
+}
+
+impl To {
+    /// From the number of a subscriber, or `everyone`.
+    pub fn decode(term: Term<'_>) -> NifResult<Self> {
+        match term.decode() {
+            Ok(id) => Ok(Self::One(id)),
+            Err(_) if atoms::everyone() == term => Ok(Self::Everyone),
+            Err(_) => Err(Error::BadArg),
+        }
+    }
 }
 
 impl Encoder for To {
@@ -48,10 +63,17 @@ impl Credited {
 
 /// From `:block`, `:cancel` or `{:drop_oldest, n}`.
 fn lag(term: Term<'_>) -> NifResult<Lag> {
-    if let Ok((_, limit)) = term.decode::<(rustler::Atom, u64)>() {
-        return Ok(Lag::DropOldest(limit));
+    if let Ok((kind, limit)) = term.decode::<(rustler::Atom, u64)>() {
+        return if kind == atoms::drop_oldest() { Ok(Lag::DropOldest(limit)) } else { Err(Error::BadArg) };
     }
-    Ok(if atoms::cancel() == term { Lag::Cancel } else { Lag::Block })
+    let lag = term.decode::<rustler::Atom>()?;
+    if lag == atoms::block() {
+        Ok(Lag::Block)
+    } else if lag == atoms::cancel() {
+        Ok(Lag::Cancel)
+    } else {
+        Err(Error::BadArg)
+    }
 }
 
 impl Route {
@@ -63,9 +85,16 @@ impl Route {
         if let Ok((kind, count)) = term.decode::<(rustler::Atom, usize)>()
             && kind == atoms::partition()
         {
-            return Ok(Self::Partition(PartitionDispatcher::new(count)));
+            return if count <= MOST_PARTITIONS {
+                Ok(Self::Partition(PartitionDispatcher::new(count)))
+            } else {
+                Err(Error::BadArg)
+            };
         }
-        let (_, max, seed, rate) = term.decode::<(rustler::Atom, Term<'_>, Term<'_>, Term<'_>)>()?;
+        let (kind, max, seed, rate) = term.decode::<(rustler::Atom, Term<'_>, Term<'_>, Term<'_>)>()?;
+        if kind != atoms::demand() {
+            return Err(Error::BadArg);
+        }
         let options = DemandOptions {
             max_demand: super::optional(max, atoms::nil())?,
             shuffle_first_deal: super::optional(seed, atoms::nil())?,

@@ -1,13 +1,23 @@
 //! Telling by a pattern which events a subscription wants.
 
-use rustler::{Encoder, Env, ListIterator, NifResult, Term};
+use std::time::{Duration, Instant};
 
-use super::atoms;
+use rustler::{Encoder, Env, Error, NifResult, Term};
+
+use super::{atoms, items};
 use crate::sys::Terms;
 use crate::timeslice;
 
-/// How many events one call looks at.
+/// How many events one call looks at, and for how long.
 const CHUNK: u64 = 512;
+const CHUNK_TIME: Duration = Duration::from_micros(200);
+
+/// How many events are looked at between two looks at the clock.
+const CLOCKED: u64 = 16;
+
+/// How many fields a pattern may have, and so how deep it may be: it is gone down on the stack. Patterns come from other
+/// nodes too. `Penstock.Stage.Sieve` knows the limit and calls with no others.
+const MAX_FIELDS: usize = 64;
 
 /// What is asked of one key of a map.
 enum Field<'a> {
@@ -16,9 +26,17 @@ enum Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    fn decode(term: Term<'a>) -> NifResult<Self> {
+    /// As long as there are no more than may be; `left` counts down.
+    fn decode(term: Term<'a>, left: &mut usize) -> NifResult<Self> {
         let (kind, key, value) = term.decode::<(rustler::Atom, Term<'a>, Term<'a>)>()?;
-        Ok(if kind == atoms::is() { Self::Is(key, value) } else { Self::In(key, pattern(value)?) })
+        *left = left.checked_sub(1).ok_or(Error::BadArg)?;
+        if kind == atoms::is() {
+            Ok(Self::Is(key, value))
+        } else if kind == atoms::r#in() {
+            Ok(Self::In(key, pattern(value, left)?))
+        } else {
+            Err(Error::BadArg)
+        }
     }
 
     fn holds(&self, map: Term<'a>) -> bool {
@@ -29,8 +47,8 @@ impl<'a> Field<'a> {
     }
 }
 
-fn pattern(fields: Term<'_>) -> NifResult<Vec<Field<'_>>> {
-    fields.decode::<ListIterator<'_>>()?.map(Field::decode).collect()
+fn pattern<'a>(fields: Term<'a>, left: &mut usize) -> NifResult<Vec<Field<'a>>> {
+    items(fields).map(|field| Field::decode(field?, left)).collect()
 }
 
 fn matches<'a>(fields: &[Field<'a>], term: Term<'a>) -> bool {
@@ -40,11 +58,15 @@ fn matches<'a>(fields: &[Field<'a>], term: Term<'a>) -> bool {
 /// Which of the first events match: `{wanted, unwanted, rest}`, with how many do not.
 #[rustler::nif]
 fn stage_sift<'a>(env: Env<'a>, fields: Term<'a>, events: Term<'a>) -> NifResult<Term<'a>> {
-    let started = std::time::Instant::now();
-    let fields = pattern(fields)?;
+    let started = Instant::now();
+    let mut left = MAX_FIELDS;
+    let fields = pattern(fields, &mut left)?;
     let mut wanted = Terms::new(env);
     let (mut rest, mut unwanted) = (events, 0u64);
-    for _ in 0..CHUNK {
+    for seen in 0..CHUNK {
+        if seen % CLOCKED == CLOCKED - 1 && started.elapsed() > CHUNK_TIME {
+            break;
+        }
         let Ok((event, tail)) = rest.list_get_cell() else { break };
         if matches(&fields, event) {
             wanted.push(event);
@@ -54,5 +76,8 @@ fn stage_sift<'a>(env: Env<'a>, fields: Term<'a>, events: Term<'a>) -> NifResult
         rest = tail;
     }
     timeslice::report(env, started);
+    if !rest.is_list() {
+        return Err(Error::BadArg);
+    }
     Ok((wanted.list(0), unwanted, rest).encode(env))
 }

@@ -28,7 +28,7 @@ impl TermBatch {
     /// Counts events that were added on the heap.
     pub fn extend_heap(&mut self, n: u64) {
         if let Self::Heap(count) = self {
-            *count += n;
+            *count = count.saturating_add(n);
         }
     }
 
@@ -71,6 +71,10 @@ impl Batch for TermBatch {
             Self::Heap(count) => count.truncate(n),
             Self::Native(events) => events.truncate(n),
         }
+    }
+
+    fn is_kept_elsewhere(&self) -> bool {
+        matches!(self, Self::Heap(_))
     }
 }
 
