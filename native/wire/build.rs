@@ -2,7 +2,8 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["streams", "gossip", "operations", "server_features"].map(|name| format!("{name}.proto"));
+    let files = ["streams", "persistent", "gossip", "operations", "server_features"]
+        .map(|name| format!("{name}.proto"));
     let descriptors = protox::compile(files, ["proto"])?;
     tonic_prost_build::configure()
         .bytes(".")

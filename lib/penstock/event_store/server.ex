@@ -17,10 +17,14 @@ defmodule Penstock.EventStore.Server do
     * `:port` - the port to listen on, 0 for a free one; default 2113
     * `:data_dir` - the directory to keep events in, which is made if there is none, or `:memory` (the default) to
       forget them when the server ends
+    * `:advertise` - where clients are told to find the server, `"HOST"` or `"HOST:PORT"`: a name or an IP address
+      (IPv6 in brackets); default: where it listens. Clients that discover the nodes of a cluster use it, and so does
+      whatever reads `/gossip`; for a server behind a forwarded port or a proxy
     * `:name` - a name for the process, as `GenServer` takes them
 
   Starting fails with a `Penstock.Error` whose reason is `:invalid_argument`, `:address_in_use`, `:data_dir_in_use`,
-  `:data_dir_unusable` or `:corrupted_data`.
+  `:data_dir_unusable` or `:corrupted_data`. Should the server end by itself, the process ends with a `Penstock.Error`
+  that says why; the port and the directory are free by then, so a supervisor can start the next one.
 
   An append is acknowledged when the operating system has it: it survives the end of the VM, however sudden, but not
   necessarily that of the machine.
@@ -33,6 +37,7 @@ defmodule Penstock.EventStore.Server do
   @type option ::
           {:port, :inet.port_number()}
           | {:data_dir, Path.t() | :memory}
+          | {:advertise, String.t()}
           | {:name, GenServer.name()}
 
   @default_port 2113
@@ -61,12 +66,12 @@ defmodule Penstock.EventStore.Server do
   def stop(server, reason \\ :normal, timeout \\ :infinity), do: GenServer.stop(server, reason, timeout)
 
   @impl GenServer
-  def init(%{port: port, data_dir: data_dir}) do
+  def init(%{port: port, data_dir: data_dir, advertise: advertise}) do
     # so that terminate/2 gives back the port before a supervisor starts the next one
     Process.flag(:trap_exit, true)
     tag = make_ref()
 
-    with {:ok, resource} <- Native.server_start(port, data_dir, tag),
+    with {:ok, resource} <- Native.server_start(port, data_dir, advertise, tag),
          {:ok, port} <- await_start(tag) do
       {:ok, %{resource: resource, tag: tag, port: port}}
     else
@@ -78,6 +83,9 @@ defmodule Penstock.EventStore.Server do
   def handle_call(:port, _from, state), do: {:reply, state.port, state}
 
   @impl GenServer
+  def handle_info({:penstock_server, tag, {:failed, error}}, %{tag: tag} = state),
+    do: {:stop, Error.from_native(error), state}
+
   def handle_info({:penstock_server, tag, :stopped}, %{tag: tag} = state), do: {:stop, :server_ended, state}
   def handle_info({:EXIT, _pid, :normal}, state), do: {:noreply, state}
   def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
@@ -108,19 +116,20 @@ defmodule Penstock.EventStore.Server do
   defp validate(options) do
     with :ok <- known(options),
          {:ok, port} <- validate_port(Keyword.get(options, :port, @default_port)),
-         {:ok, data_dir} <- validate_data_dir(Keyword.get(options, :data_dir, :memory)) do
-      {:ok, %{port: port, data_dir: data_dir}}
+         {:ok, data_dir} <- validate_data_dir(Keyword.get(options, :data_dir, :memory)),
+         {:ok, advertise} <- validate_advertise(Keyword.get(options, :advertise)) do
+      {:ok, %{port: port, data_dir: data_dir, advertise: advertise}}
     end
   end
 
   defp known(options) do
     if Keyword.keyword?(options) do
-      case Keyword.keys(options) -- [:port, :data_dir, :name] do
+      case Keyword.keys(options) -- [:port, :data_dir, :advertise, :name] do
         [] ->
           :ok
 
         [unknown | _] ->
-          invalid(unknown, "unknown option #{inspect(unknown)}; it takes :port, :data_dir and :name")
+          invalid(unknown, "unknown option #{inspect(unknown)}; it takes :port, :data_dir, :advertise and :name")
       end
     else
       invalid(nil, "the options must be a keyword list, got: #{inspect(options)}")
@@ -137,6 +146,18 @@ defmodule Penstock.EventStore.Server do
 
   defp validate_data_dir(other),
     do: invalid(:data_dir, "option :data_dir must be a path or :memory, got: #{inspect(other)}")
+
+  # What a host and a port are is for the core to say.
+  defp validate_advertise(nil), do: {:ok, nil}
+
+  defp validate_advertise(address) when is_binary(address) do
+    if String.valid?(address), do: {:ok, address}, else: invalid_advertise(address)
+  end
+
+  defp validate_advertise(other), do: invalid_advertise(other)
+
+  defp invalid_advertise(other),
+    do: invalid(:advertise, ~s(option :advertise must be "HOST" or "HOST:PORT", got: #{inspect(other)}))
 
   defp invalid(option, message) do
     {:error, %Error{reason: :invalid_argument, message: message, details: %{option: option}}}

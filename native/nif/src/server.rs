@@ -1,15 +1,17 @@
 //! The embedded server in the VM: started for a process, and ended with it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use rustler::types::map::map_new;
 use rustler::{
     Atom, Encoder, Env, LocalPid, Monitor, NifResult, OwnedEnv, Reference, Resource, ResourceArc, Term,
 };
-use server::{Options, Server, StartError, Storage};
+use server::{Advertised, Options, Server, StartError, Storage};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -23,6 +25,9 @@ mod atoms {
         penstock_server,
         port,
         data_dir,
+        advertise,
+        option,
+        failed,
         internal,
         invalid_argument,
         address_in_use,
@@ -65,22 +70,32 @@ impl Drop for ServerResource {
     }
 }
 
-/// Starts a server; the caller is sent `{:penstock_server, tag, {:ok, port} | {:error, error}}`, and
-/// `{:penstock_server, tag, :stopped}` when it has ended.
+/// Starts a server; the caller is sent `{:penstock_server, tag, {:ok, port} | {:error, error}}`,
+/// `{:penstock_server, tag, {:failed, error}}` if it ends by itself, and `{:penstock_server, tag, :stopped}` when it
+/// has ended and what it held is free.
 #[rustler::nif]
 fn server_start<'a>(
     env: Env<'a>,
     port: u16,
     data_dir: Option<String>,
+    advertise: Option<String>,
     tag: Reference<'a>,
 ) -> NifResult<Term<'a>> {
     let started = Instant::now();
+    let advertise = match advertise.map(|text| text.parse::<Advertised>()).transpose() {
+        Ok(advertise) => advertise,
+        Err(refused) => {
+            let reason = format!("option :advertise must be {refused}");
+            let details = map_new(env).map_put(atoms::option(), atoms::advertise())?;
+            let error = (atoms::invalid_argument(), reason, false, details);
+            return Ok((atoms::error(), error).encode(env));
+        }
+    };
     let runtime = match runtime::handle() {
         Ok(runtime) => runtime,
         Err(kind) => {
             let reason = format!("the runtime of the Rust core cannot be started: {kind}");
-            let error = (atoms::internal(), reason, false, map_new(env));
-            return Ok((atoms::error(), error).encode(env));
+            return Ok((atoms::error(), internal(env, &reason)).encode(env));
         }
     };
     let (stop, stopping) = watch::channel(false);
@@ -90,7 +105,8 @@ fn server_start<'a>(
         resource.stop.send_replace(true);
     }
     let messages = Messages::new(owner, tag);
-    runtime.spawn(run(Held { port, data_dir: data_dir.map(PathBuf::from) }, stopping, messages));
+    let wanted = Held { port, data_dir: data_dir.map(PathBuf::from) };
+    runtime.spawn(supervise(wanted, advertise, stopping, messages));
     timeslice::report(env, started);
     Ok((atoms::ok(), resource).encode(env))
 }
@@ -102,32 +118,67 @@ fn server_stop(resource: ResourceArc<ServerResource>) -> Atom {
     atoms::ok()
 }
 
-async fn run(wanted: Held, mut stopping: watch::Receiver<bool>, messages: Messages) {
-    match start(&wanted).await {
-        Ok(server) => {
-            let held = Held { port: server.local_addr().port(), ..wanted };
-            lock().push(held.clone());
-            messages.send(|env| (atoms::ok(), held.port).encode(env));
-            // That nobody is left to say so means the same as being told to stop.
-            drop(stopping.wait_for(|stop| *stop).await);
-            server.shutdown().await;
-            let mut held_now = lock();
-            if let Some(index) = held_now.iter().position(|other| *other == held) {
-                held_now.swap_remove(index);
-            }
+/// A panic anywhere below ends the server with a reason, and never its owner's waiting.
+async fn supervise(
+    wanted: Held,
+    advertise: Option<Advertised>,
+    stopping: watch::Receiver<bool>,
+    messages: Messages,
+) {
+    match AssertUnwindSafe(start(&wanted, advertise)).catch_unwind().await {
+        Ok(Ok(server)) => run(server, wanted, stopping, &messages).await,
+        Ok(Err(error)) => {
+            messages.send(|env| (atoms::error(), describe(env, &error, &wanted)).encode(env));
         }
-        Err(error) => messages.send(|env| (atoms::error(), describe(env, &error, &wanted)).encode(env)),
+        Err(_) => messages.send(|env| (atoms::error(), internal(env, "the server panicked")).encode(env)),
     }
     messages.send(|env| atoms::stopped().encode(env));
 }
 
+async fn run(mut server: Server, wanted: Held, mut stopping: watch::Receiver<bool>, messages: &Messages) {
+    let held = Claim::of(Held { port: server.local_addr().port(), ..wanted });
+    messages.send(|env| (atoms::ok(), held.0.port).encode(env));
+    let ended = tokio::select! {
+        ended = server.ended() => ended,
+        // That nobody is left to say so means the same as being told to stop.
+        _ = stopping.wait_for(|stop| *stop) => {
+            server.stop();
+            server.ended().await
+        }
+    };
+    drop(held);
+    if let Err(error) = ended {
+        messages.send(|env| (atoms::failed(), internal(env, &error.to_string())).encode(env));
+    }
+}
+
+/// What a running server holds, as others of this VM see it.
+struct Claim(Held);
+
+impl Claim {
+    fn of(held: Held) -> Self {
+        lock().push(held.clone());
+        Self(held)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut held_now = lock();
+        if let Some(index) = held_now.iter().position(|other| *other == self.0) {
+            held_now.swap_remove(index);
+        }
+    }
+}
+
 /// A supervisor may restart a server before the one that died has let go of what it held.
-async fn start(wanted: &Held) -> Result<Server, StartError> {
+async fn start(wanted: &Held, advertise: Option<Advertised>) -> Result<Server, StartError> {
     let deadline = Instant::now() + SUCCESSION;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, wanted.port));
     loop {
         let storage = wanted.data_dir.clone().map_or(Storage::Memory, Storage::Disk);
-        match Server::start(Options { address, storage }).await {
+        let options = Options { advertise: advertise.clone(), ..Options::new(address, storage) };
+        match Server::start(options).await {
             Err(StartError::PortInUse { .. } | StartError::DataInUse { .. })
                 if Instant::now() < deadline && held_here(wanted) => {}
             started => return started,
@@ -161,6 +212,10 @@ fn describe<'a>(env: Env<'a>, error: &StartError, wanted: &Held) -> Term<'a> {
     };
     let details = map_new(env).map_put(detail, value).unwrap_or_else(|_| map_new(env));
     (reason, error.to_string(), false, details).encode(env)
+}
+
+fn internal<'a>(env: Env<'a>, reason: &str) -> Term<'a> {
+    (atoms::internal(), reason, false, map_new(env)).encode(env)
 }
 
 /// The way back to the owner.

@@ -24,14 +24,13 @@ pub async fn append(engine: Arc<Engine>, mut requests: Requests<AppendReq>) -> R
         return Err(fault::handler());
     };
     let (name, asked, expected) = target(options)?;
-    let mut proposal = Proposal::default();
+    let mut proposal = Proposal::new(requests.allowance(), name.len())?;
     while let Some(request) = requests.next().await? {
         let Some(Content::ProposedMessage(event)) = request.content else { return Err(fault::handler()) };
         proposal.add(event.id, event.metadata, event.custom_metadata, event.data)?;
     }
-    let events = proposal.events;
     let appended = engine
-        .write(&name, move |store, name, now| store.append(name, expected, &events, now))
+        .write(&name, move |store, name, now| store.append(name, expected, &proposal.events, now))
         .await
         .map_err(fault::of)?;
     Ok(Answers::one(&AppendResp { result: Some(answer(appended, asked)) }))

@@ -1,42 +1,56 @@
 //! `Streams.BatchAppend`: many appends over one call, each in chunks under an id of its own.
 //!
-//! What is wrong with a batch is an answer, and the call goes on.
+//! What is wrong with a batch is an answer, and the call goes on. A batch that does not become whole in time is given
+//! up, also while the client takes no answers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
-use wire::proto::streams::BatchAppendReq;
+use tonic::{Code, Status};
 use wire::proto::streams::batch_append_req::options::DeadlineOption;
 use wire::proto::streams::batch_append_req::{Options, ProposedMessage};
+use wire::proto::streams::{BatchAppendReq, BatchAppendResp};
 use wire::proto::{StreamIdentifier, Uuid};
 
+use crate::allowance::Allowance;
 use crate::batch_answer::{Problem, answer, expected};
 use crate::calls::Answers;
 use crate::engine::Engine;
 use crate::fault;
 use crate::messages::{Message, structured};
+use crate::panics::guarded;
 use crate::proposal::{Proposal, parse_id};
 use crate::requests::Requests;
 
 /// Answers that wait for a client that does not take them; then its requests wait, too.
 const WAITING: usize = 64;
+/// The longest that a batch may take from its first chunk to its last: the real server's time-out for a write.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What the options of a batch take besides the name of the stream.
+const OPTIONS: usize = 256;
 
 /// A batch of which more may come.
 struct Batch {
     options: Options,
     proposal: Proposal,
-    deadline: Option<Instant>,
+    deadline: Instant,
 }
+
+/// The sending side of the answers, with room for one.
+type Permit = mpsc::OwnedPermit<Result<Message, Status>>;
 
 struct Call {
     engine: Arc<Engine>,
+    allowance: Arc<Allowance>,
     batches: HashMap<u128, Batch>,
-    answers: mpsc::Sender<Result<Message, Status>>,
+    /// The batches in the order in which their time runs out.
+    deadlines: BTreeSet<(Instant, u128)>,
+    /// Answers to batches whose time ran out.
+    late: VecDeque<BatchAppendResp>,
 }
 
 /// Appends batches until the client has no more.
@@ -45,76 +59,108 @@ pub async fn batch_append(
     requests: Requests<BatchAppendReq>,
 ) -> Result<Answers, Status> {
     let (answers, receiver) = mpsc::channel(WAITING);
-    let call = Call { engine, batches: HashMap::new(), answers };
-    tokio::spawn(call.run(requests));
+    let call = Call {
+        engine,
+        allowance: requests.allowance().clone(),
+        batches: HashMap::new(),
+        deadlines: BTreeSet::new(),
+        late: VecDeque::new(),
+    };
+    tokio::spawn(async move {
+        let ended = guarded(call.run(requests, answers.clone())).await;
+        let failed = ended.unwrap_or_else(|panicked| Err(fault::panicked(&panicked)));
+        if let Err(status) = failed {
+            // A client that is gone does not need to know.
+            let _ = answers.send(Err(status)).await;
+        }
+    });
     Ok(Answers::new(ReceiverStream::new(receiver)))
 }
 
 impl Call {
-    async fn run(mut self, mut requests: Requests<BatchAppendReq>) {
+    async fn run(
+        mut self,
+        mut requests: Requests<BatchAppendReq>,
+        answers: mpsc::Sender<Result<Message, Status>>,
+    ) -> Result<(), Status> {
+        let stopping = self.engine.stopping();
+        tokio::pin!(stopping);
+        let mut room: Option<Permit> = None;
         loop {
-            let (answers, stopping) = (self.answers.clone(), self.engine.stopping());
-            let next_deadline = self.next_deadline();
-            let going_on = tokio::select! {
-                request = requests.next() => match request {
-                    Ok(Some(request)) => self.take(request).await,
-                    Ok(None) => break,
-                    Err(status) => Err(status),
+            if let Some(late) = self.late.front()
+                && let Some(permit) = room.take()
+            {
+                permit.send(Ok(Message::of(late)));
+                self.late.pop_front();
+            }
+            tokio::select! {
+                permit = answers.clone().reserve_owned(), if room.is_none() => match permit {
+                    Ok(permit) => room = Some(permit),
+                    Err(_) => return Ok(()),
                 },
-                id = next_deadline => self.time_out(id).await,
-                () = answers.closed() => break,
-                () = stopping => Err(Status::unavailable("the server is shutting down")),
-            };
-            if let Err(status) = going_on {
-                // A client that is gone does not need to know.
-                let _ = answers.send(Err(status)).await;
-                break;
+                request = requests.next(), if room.is_some() => match request? {
+                    Some(request) => if let Some(answer) = self.take(request).await?
+                        && let Some(permit) = room.take()
+                    {
+                        permit.send(Ok(Message::of(&answer)));
+                    },
+                    None => return Ok(()),
+                },
+                () = first(&self.deadlines) => self.time_out(Instant::now()),
+                () = answers.closed() => return Ok(()),
+                () = &mut stopping => return Err(Status::unavailable("the server is shutting down")),
             }
         }
     }
 
-    /// The batch whose time runs out first, when it does.
-    fn next_deadline(&self) -> impl Future<Output = u128> + use<> {
-        let first = self.batches.iter().filter_map(|(id, batch)| Some((batch.deadline?, *id))).min();
-        async move {
-            match first {
-                Some((deadline, id)) => {
-                    tokio::time::sleep_until(deadline).await;
-                    id
-                }
-                None => std::future::pending().await,
-            }
-        }
-    }
-
-    async fn time_out(&mut self, id: u128) -> Result<(), Status> {
-        if let Some(batch) = self.batches.remove(&id) {
-            self.say(Some(structured(id)), &batch.options, Err(Problem::Timeout)).await;
-        }
-        Ok(())
-    }
-
-    /// One request. Only one that belongs to no batch can end the call.
-    async fn take(&mut self, request: BatchAppendReq) -> Result<(), Status> {
-        let id = parse_id(request.correlation_id.clone());
-        let Some(options) = request.options else {
-            let id = id.ok_or_else(fault::handler)?;
+    /// Gives up what should have been whole by now.
+    fn time_out(&mut self, now: Instant) {
+        while let Some((deadline, id)) =
+            self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now)
+        {
+            self.deadlines.remove(&(deadline, id));
             if let Some(batch) = self.batches.remove(&id) {
-                self.go_on(id, request.correlation_id, batch, request.proposed_messages, request.is_final)
-                    .await;
+                self.late.push_back(answer(Some(structured(id)), &batch.options, Err(Problem::Timeout)));
             }
-            return Ok(());
+        }
+    }
+
+    /// One request, and its answer if it has one. Only one that belongs to no batch can end the call.
+    async fn take(&mut self, request: BatchAppendReq) -> Result<Option<BatchAppendResp>, Status> {
+        let BatchAppendReq { correlation_id, options, proposed_messages, is_final } = request;
+        let id = parse_id(correlation_id.clone());
+        let batch = match (id, options) {
+            (None, None) => return Err(fault::handler()),
+            (None, Some(options)) => {
+                let problem = Problem::bad("Unrecognized Guid format.");
+                return Ok(Some(answer(correlation_id, &options, Err(problem))));
+            }
+            (Some(id), options) => match (self.remove(id), options) {
+                (Some(batch), _) => batch,
+                (None, Some(options)) => match self.begin(options) {
+                    Ok(batch) => batch,
+                    Err((options, problem)) => {
+                        return Ok(Some(answer(correlation_id, &options, Err(problem))));
+                    }
+                },
+                (None, None) => return Ok(None),
+            },
         };
-        let Some(id) = id else {
-            self.say(request.correlation_id, &options, Err(Problem::bad("Unrecognized Guid format."))).await;
-            return Ok(());
-        };
-        let batch = match self.batches.remove(&id) {
-            Some(batch) => batch,
-            None => Batch { deadline: deadline(&options), options, proposal: Proposal::default() },
-        };
-        self.go_on(id, request.correlation_id, batch, request.proposed_messages, request.is_final).await;
-        Ok(())
+        Ok(self.go_on(id.unwrap_or_default(), correlation_id, batch, proposed_messages, is_final).await)
+    }
+
+    fn remove(&mut self, id: u128) -> Option<Batch> {
+        let batch = self.batches.remove(&id)?;
+        self.deadlines.remove(&(batch.deadline, id));
+        Some(batch)
+    }
+
+    fn begin(&self, options: Options) -> Result<Batch, (Options, Problem)> {
+        let name = options.stream_identifier.as_ref().map_or(0, |name| name.stream_name.len());
+        match Proposal::new(&self.allowance, OPTIONS + name) {
+            Ok(proposal) => Ok(Batch { deadline: deadline(&options), options, proposal }),
+            Err(status) => Err((options, problem(&status))),
+        }
     }
 
     async fn go_on(
@@ -124,43 +170,42 @@ impl Call {
         mut batch: Batch,
         messages: Vec<ProposedMessage>,
         is_final: bool,
-    ) {
-        let judged = if batch.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+    ) -> Option<BatchAppendResp> {
+        let judged = if batch.deadline <= Instant::now() {
             Err(Problem::Timeout)
         } else {
             check(&mut batch, messages)
         };
         match judged {
-            Err(problem) => self.say(correlation, &batch.options, Err(problem)).await,
+            Err(problem) => Some(answer(correlation, &batch.options, Err(problem))),
             Ok(()) if is_final => {
                 let options = batch.options.clone();
                 let outcome = self.append(batch).await;
-                self.say(correlation, &options, outcome).await;
+                Some(answer(correlation, &options, outcome))
             }
             Ok(()) => {
+                self.deadlines.insert((batch.deadline, id));
                 self.batches.insert(id, batch);
+                None
             }
         }
     }
 
     async fn append(&self, batch: Batch) -> Result<store_core::Appended, Problem> {
         let name = name(batch.options.stream_identifier.as_ref())?;
-        let (expected, events) = (expected(&batch.options)?, batch.proposal.events);
+        let (expected, proposal) = (expected(&batch.options)?, batch.proposal);
         self.engine
-            .write(&name, move |store, name, now| store.append(name, expected, &events, now))
+            .write(&name, move |store, name, now| store.append(name, expected, &proposal.events, now))
             .await
             .map_err(Problem::Refused)
     }
+}
 
-    async fn say(
-        &self,
-        correlation: Option<Uuid>,
-        options: &Options,
-        outcome: Result<store_core::Appended, Problem>,
-    ) {
-        let answer = answer(correlation, options, outcome);
-        // A client that is gone does not need to know; the loop notices by itself.
-        let _ = self.answers.send(Ok(Message::of(&answer))).await;
+/// Waits until the time of the first one runs out.
+async fn first(deadlines: &BTreeSet<(Instant, u128)>) {
+    match deadlines.first() {
+        Some((deadline, _)) => tokio::time::sleep_until(*deadline).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -180,27 +225,31 @@ fn check(batch: &mut Batch, messages: Vec<ProposedMessage>) -> Result<(), Proble
     expected(&batch.options)?;
     for event in messages {
         let ProposedMessage { id, metadata, custom_metadata, data } = event;
-        batch.proposal.add(id, metadata, custom_metadata, data).map_err(|status| {
-            match status.metadata() {
-                trailers if trailers.contains_key("maximum-append-size") => Problem::TooLarge,
-                _ => Problem::bad(status.message()),
-            }
-        })?;
+        batch.proposal.add(id, metadata, custom_metadata, data).map_err(|status| problem(&status))?;
     }
     Ok(())
 }
 
+/// The refusal of an append as that of a batch.
+fn problem(status: &Status) -> Problem {
+    match status.code() {
+        Code::ResourceExhausted => Problem::NoRoom(status.message().to_owned()),
+        _ if status.metadata().contains_key("maximum-append-size") => Problem::TooLarge,
+        _ => Problem::bad(status.message()),
+    }
+}
+
 /// When a batch is given up; a deadline that has passed is one, too.
-fn deadline(options: &Options) -> Option<Instant> {
-    let now = Instant::now();
-    let left = match options.deadline_option.as_ref()? {
-        DeadlineOption::Deadline(left) => duration(left.seconds, left.nanos),
-        DeadlineOption::Deadline21100(at) => {
+fn deadline(options: &Options) -> Instant {
+    let asked = match options.deadline_option.as_ref() {
+        Some(DeadlineOption::Deadline(left)) => duration(left.seconds, left.nanos),
+        Some(DeadlineOption::Deadline21100(at)) => {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             duration(at.seconds, at.nanos).saturating_sub(since)
         }
+        None => Duration::MAX,
     };
-    now.checked_add(left)
+    Instant::now() + asked.min(WRITE_TIMEOUT)
 }
 
 fn duration(seconds: i64, nanos: i32) -> Duration {

@@ -25,6 +25,8 @@ pub enum Problem {
     Timeout,
     /// It is too large.
     TooLarge,
+    /// There is no room to keep it until it is whole.
+    NoRoom(String),
     /// The store refused it.
     Refused(Fault),
 }
@@ -107,6 +109,10 @@ fn error(problem: Problem) -> google::rpc::Status {
         Problem::TooLarge => {
             let detail = MaximumAppendSizeExceeded { max_append_size: MAX_APPEND as u32 };
             status(Code::InvalidArgument, "MaximumAppendSizeExceeded", &detail)
+        }
+        // The real server has no such limit and no detail for it.
+        Problem::NoRoom(message) => {
+            google::rpc::Status { message, ..status(Code::ResourceExhausted, "Unknown", &Unknown {}) }
         }
         Problem::Refused(Fault::StreamDeleted(name)) => {
             let stream_identifier = Some(StreamIdentifier { stream_name: name.into() });

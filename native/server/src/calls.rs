@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
@@ -15,7 +14,8 @@ use tonic::{Request, Response, Status};
 use crate::codec::ServerCodec;
 use crate::fault;
 use crate::messages::Message;
-use crate::requests::{Requests, watched};
+use crate::panics::caught;
+use crate::requests::{Requests, Watch, Watched};
 
 /// The answers to a call.
 pub struct Answers(Pin<Box<dyn Stream<Item = Result<Message, Status>> + Send>>);
@@ -36,14 +36,20 @@ impl Stream for Answers {
     type Item = Result<Message, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(context)
+        match caught(|| self.0.as_mut().poll_next(context)) {
+            Ok(polled) => polled,
+            Err(panicked) => {
+                self.0 = Box::pin(tokio_stream::empty());
+                Poll::Ready(Some(Err(fault::panicked(&panicked))))
+            }
+        }
     }
 }
 
 /// How large a request may be on the wire; what an append may hold is judged by the store.
-const MAX_REQUEST: usize = 64 * 1024 * 1024;
+const MAX_REQUEST: usize = 16 * 1024 * 1024;
 
-struct Method<F>(Option<(F, Arc<AtomicBool>)>);
+struct Method<F>(Option<(F, Arc<Watch>)>);
 
 impl<F, R, T> StreamingService<T> for Method<F>
 where
@@ -56,8 +62,8 @@ where
 
     fn call(&mut self, request: Request<Streaming<T>>) -> Self::Future {
         match self.0.take() {
-            Some((method, broken)) => {
-                let answers = method(Requests::new(request.into_inner(), broken));
+            Some((method, watch)) => {
+                let answers = method(Requests::new(request.into_inner(), watch));
                 Box::pin(async move { answers.await.map(Response::new) })
             }
             None => Box::pin(async { Err(fault::handler()) }),
@@ -66,25 +72,24 @@ where
 }
 
 /// Calls a method with whatever is requested.
-pub async fn call<T, F, R>(request: http::Request<Body>, method: F) -> http::Response<Body>
+pub async fn call<T, F, R>(request: http::Request<Watched>, method: F) -> http::Response<Body>
 where
     T: prost::Message + Default + Send + 'static,
     F: FnOnce(Requests<T>) -> R + Send,
     R: Future<Output = Result<Answers, Status>> + Send + 'static,
 {
-    let (parts, body) = request.into_parts();
-    let (body, broken) = watched(body);
+    let watch = request.body().watch();
     Grpc::new(ServerCodec::<T>::default())
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Deflate)
         .max_decoding_message_size(MAX_REQUEST)
         .max_encoding_message_size(usize::MAX)
-        .streaming(Method(Some((method, broken))), http::Request::from_parts(parts, body))
+        .streaming(Method(Some((method, watch))), request)
         .await
 }
 
 /// Calls a method that takes one request.
-pub async fn call_with_one<T, F, R>(request: http::Request<Body>, method: F) -> http::Response<Body>
+pub async fn call_with_one<T, F, R>(request: http::Request<Watched>, method: F) -> http::Response<Body>
 where
     T: prost::Message + Default + Send + 'static,
     F: FnOnce(T) -> R + Send + 'static,
@@ -98,4 +103,29 @@ where
         method(first).await
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_that_panic_end_with_an_error_that_says_so() {
+        let mut left = 1;
+        let stream = futures_util::stream::poll_fn(move |_| {
+            assert!(left > 0, "a fault");
+            left -= 1;
+            Poll::Ready(Some(Ok(Message::of(&wire::proto::Empty {}))))
+        });
+        let mut answers = Answers::new(stream);
+        assert!(answers.next().await.unwrap().is_ok());
+        let error = answers.next().await.unwrap().unwrap_err();
+        assert_eq!(
+            (error.code(), error.message()),
+            (tonic::Code::Internal, "The server failed: panic: a fault")
+        );
+        assert!(answers.next().await.is_none());
+    }
 }

@@ -12,8 +12,9 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::body::Body;
 
+use crate::idle::Awaited;
+use crate::requests::Watched;
 use crate::route::{self, Node};
 
 /// Calls on one connection; further ones wait in the client.
@@ -22,6 +23,12 @@ const CALLS: u32 = 100;
 const HEADERS: u32 = 32 * 1024;
 /// What a client may send before it is asked for more.
 const WINDOW: u32 = 1024 * 1024;
+/// How long a client may take to say what it speaks, and for the head of a request over HTTP/1.1.
+const FIRST_WORD: Duration = Duration::from_secs(30);
+/// After what silence a client is asked whether it is still there, and how long it may take to answer; the real
+/// server's defaults.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long calls that are being answered may take when the server ends.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long to wait when there are no more sockets to be had.
@@ -30,17 +37,26 @@ const EXHAUSTED: Duration = Duration::from_millis(50);
 /// Serves until told to stop, then ends every connection.
 pub async fn serve(listener: TcpListener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let mut exhausted = false;
     loop {
         tokio::select! {
             () = told(&mut stop) => break,
-            Some(_) = connections.join_next() => {}
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection failed");
+                }
+            }
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
+                    exhausted = false;
                     connections.spawn(connection(socket, node.clone(), stop.clone()));
                 }
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Said once, not twenty times a second.
+                    if !std::mem::replace(&mut exhausted, true) {
+                        tracing::warn!(%error, "connections cannot be accepted");
+                    }
                     tokio::time::sleep(EXHAUSTED).await;
                 }
             },
@@ -58,18 +74,24 @@ async fn connection(socket: TcpStream, node: Arc<Node>, mut stop: watch::Receive
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_WORD);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(CALLS)
         .max_header_list_size(HEADERS)
         .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(4 * WINDOW);
+        .initial_connection_window_size(4 * WINDOW)
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+    let room = node.room.for_one();
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let answering = route::answer(node.clone(), request.map(Body::new));
+        let request = request.map(|body| Watched::new(body, &room));
+        let answering = route::answer(node.clone(), request);
         async { Ok::<_, Infallible>(answering.await) }
     });
-    let connection = builder.serve_connection(TokioIo::new(socket), service);
+    let io = TokioIo::new(Awaited::new(socket, FIRST_WORD));
+    let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

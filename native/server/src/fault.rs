@@ -4,6 +4,9 @@ use store_core::{Fault, MAX_APPEND};
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
+use crate::allowance::Exhausted;
+use crate::panics::Panicked;
+
 /// What every call that the server cannot make sense of is answered.
 pub fn handler() -> Status {
     Status::unknown("Exception was thrown by handler.")
@@ -49,6 +52,17 @@ pub fn missing_metadata(property: &str) -> Status {
         "missing-required-metadata-property",
         &[("required-metadata-properties", "type,content-type")],
     )
+}
+
+/// There is no room for more of a request.
+pub fn exhausted(exhausted: Exhausted) -> Status {
+    Status::resource_exhausted(format!("This request is refused: {exhausted}."))
+}
+
+/// A call that ended in a panic: a fault of the server, which goes on.
+pub fn panicked(panicked: &Panicked) -> Status {
+    tracing::error!(%panicked, "a call failed");
+    Status::internal(format!("The server failed: {panicked}"))
 }
 
 /// The store refused, or failed.

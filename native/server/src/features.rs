@@ -7,8 +7,11 @@ pub const VERSION: &str = "24.10.4-penstock";
 
 type Methods = &'static [(&'static str, &'static [&'static str])];
 
+/// On what there may be groups. `create` is not among the methods: there are none yet.
+const GROUPS: &[&str] = &["stream", "all"];
+
 /// Services, their methods, and the methods' features; names in lower case.
-const METHODS: [(&str, Methods); 4] = [
+const METHODS: [(&str, Methods); 5] = [
     ("event_store.client.gossip.gossip", &[("read", &[])]),
     (
         "event_store.client.operations.operations",
@@ -17,6 +20,18 @@ const METHODS: [(&str, Methods); 4] = [
             ("restartpersistentsubscriptions", &[]),
             ("setnodepriority", &[]),
             ("stopscavenge", &[]),
+        ],
+    ),
+    (
+        "event_store.client.persistent_subscriptions.persistentsubscriptions",
+        &[
+            ("delete", GROUPS),
+            ("getinfo", GROUPS),
+            ("list", GROUPS),
+            ("read", GROUPS),
+            ("replayparked", GROUPS),
+            ("restartsubsystem", GROUPS),
+            ("update", GROUPS),
         ],
     ),
     ("event_store.client.server_features.serverfeatures", &[("getsupportedmethods", &[])]),

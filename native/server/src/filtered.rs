@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use store_core::{AllRead, Direction, Fault, LogPage, PageSize, Pair};
+use store_core::{Direction, Fault, PageSize};
 use tokio::sync::watch;
 use tonic::Status;
 use wire::proto::streams::read_resp::{CaughtUp, Checkpoint, Content};
@@ -15,6 +15,8 @@ use crate::calls::Answers;
 use crate::engine::Engine;
 use crate::fault;
 use crate::filter::Filter;
+use crate::judge::{Judged, judge};
+use crate::log::{Glance, Look, glance, position};
 use crate::messages::Message;
 use crate::read::{Form, Origin};
 use crate::reading::{Next, PAGE, control, paged};
@@ -31,6 +33,8 @@ struct Filtered {
     sent: u64,
     /// The last checkpoint.
     checkpoint: Option<u64>,
+    /// The window that is looked at while catching up.
+    window: Window,
     /// How many events were considered since the last checkpoint.
     considered: u64,
     /// The end of the log when the subscription was confirmed.
@@ -42,17 +46,28 @@ struct Filtered {
     live: bool,
 }
 
+/// So many events of the log, looked at a page at a time: a client may ask for windows of any size.
+struct Window {
+    /// The position of its first event, once that was looked at.
+    first: Option<u64>,
+    /// How many events are still to be looked at.
+    left: usize,
+}
+
 impl Filtered {
     async fn next(mut self) -> (Vec<Message>, Next<Self>) {
         loop {
             self.changes.mark_unchanged();
-            let page = match self.look().await {
-                Ok(page) => page,
+            let Glance { events, next, more } = match self.look().await {
+                Ok(glance) => glance,
                 Err(fault) => return (Vec::new(), Next::Fail(fault::of(fault))),
             };
-            self.cursor = page.next.unwrap_or(self.cursor);
-            let more = page.considered.len() >= self.size();
-            let mut found = if self.live { self.go_live(page) } else { self.catch_up(page, more) };
+            self.cursor = next.unwrap_or(self.cursor);
+            let (events, failed) = judge(&self.filter, events).await;
+            let mut found = if self.live { self.go_live(events) } else { self.catch_up(events) };
+            if let Some(failed) = failed {
+                return (found, Next::Fail(failed));
+            }
             if !more && !self.live {
                 self.close(&mut found);
                 found.push(control(Content::CaughtUp(CaughtUp::default())));
@@ -67,49 +82,45 @@ impl Filtered {
         }
     }
 
-    fn size(&self) -> usize {
-        if self.live { PAGE.events } else { self.filter.window as usize }
+    async fn look(&self) -> Result<Glance, Fault> {
+        let events = if self.live { PAGE.events } else { PAGE.events.min(self.window.left) };
+        let size = PageSize { events, ..PAGE };
+        let look =
+            Look { from: self.cursor, direction: Direction::Forwards, size, resolve: self.form.resolve };
+        self.engine.read(move |store, now| glance(store, look, now)).await
     }
 
-    async fn look(&self) -> Result<LogPage, Fault> {
-        let (filter, from, resolve) = (self.filter.clone(), self.cursor, self.form.resolve);
-        let size = PageSize::events(self.size());
-        self.engine
-            .read(move |store, now| {
-                let fits = |record: &store_core::Record| filter.fits(record);
-                let direction = Direction::Forwards;
-                store.read_all(&AllRead { from, direction, size, resolve, fits: Some(&fits) }, now)
-            })
-            .await
-    }
-
-    /// Events of one window, and a checkpoint if one is due.
-    fn catch_up(&mut self, page: LogPage, whole: bool) -> Vec<Message> {
-        self.appended +=
-            page.considered.iter().filter(|position| **position >= self.confirmed).count() as u64;
-        self.considered += page.considered.len() as u64;
-        let first = page.considered.first().copied();
+    /// Events of a window, and a checkpoint after it if one is due.
+    fn catch_up(&mut self, events: Vec<Judged>) -> Vec<Message> {
         let mut found = Vec::new();
-        for pair in page.events {
+        self.considered += events.len() as u64;
+        self.window.left = self.window.left.saturating_sub(events.len());
+        for (pair, fits) in events {
             let position = position(&pair);
-            if position > self.sent {
+            self.window.first.get_or_insert(position);
+            self.appended += u64::from(position >= self.confirmed);
+            if fits && position > self.sent {
                 self.sent = position;
                 found.push(Message::Event { pair, ids: self.form.ids });
             }
         }
-        if whole && self.considered >= self.interval() {
-            self.considered = 0;
-            self.mark(&mut found, first.unwrap_or_default().max(self.sent));
+        if self.window.left == 0 {
+            let first = self.window.first.unwrap_or_default();
+            self.window = Window::new(&self.filter);
+            if self.considered >= self.interval() {
+                self.considered = 0;
+                self.mark(&mut found, first.max(self.sent));
+            }
         }
         found
     }
 
     /// Events in order, each followed by the checkpoint that it makes due.
-    fn go_live(&mut self, page: LogPage) -> Vec<Message> {
+    fn go_live(&mut self, events: Vec<Judged>) -> Vec<Message> {
         let mut found = Vec::new();
-        let mut events = page.events.into_iter().peekable();
-        for at in page.considered {
-            if let Some(pair) = events.next_if(|pair| position(pair) == at) {
+        for (pair, fits) in events {
+            let at = position(&pair);
+            if fits {
                 self.sent = at;
                 found.push(Message::Event { pair, ids: self.form.ids });
             }
@@ -145,8 +156,10 @@ impl Filtered {
     }
 }
 
-fn position(pair: &Pair) -> u64 {
-    pair.link.as_ref().or(pair.event.as_ref()).map_or(0, |record| record.position)
+impl Window {
+    fn new(filter: &Filter) -> Self {
+        Self { first: None, left: usize::try_from(filter.window).unwrap_or(usize::MAX) }
+    }
 }
 
 /// Subscribes to what fits in the log. Positions are exclusive.
@@ -164,6 +177,7 @@ pub async fn all(engine: Arc<Engine>, form: Form, filter: Filter) -> Result<Answ
     let from_end = form.start == Origin::End;
     let filtered = Filtered {
         engine,
+        window: Window::new(&filter),
         filter: filter.into(),
         form,
         changes,

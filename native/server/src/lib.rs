@@ -1,14 +1,17 @@
 //! The gRPC services of an EventStoreDB over `store_core`, in the process that wants one.
 //!
-//! - `server`, `connections`: starting, listening, ending
+//! - `server`, `connections`, `idle`, `advertise`: starting, listening, being found, ending
 //! - `engine`: the store as many tasks share it, and how they hear of what is new
 //! - `disk`, `disk_form`: storage in a folder
-//! - `route`, `calls`, `requests`, `codec`, `messages`: from an HTTP request to a method, and its answers to bytes
+//! - `route`, `calls`, `requests`, `codec`, `messages`, `ending`: from an HTTP request to a method, and its answers to bytes
+//! - `allowance`, `panics`: what a call may take, and what becomes of one that goes wrong
 //! - `append`, `batch`, `batch_answer`, `delete`: methods that write; `proposal` judges what they are sent
-//! - `read`, `reading`, `subscription`, `filter`, `filtered`: the method that reads
-//! - `features`, `gossip`, `operations`, `web`: what clients ask beside
+//! - `read`, `reading`, `subscription`, `log`, `filter`, `judge`, `filtered`: the method that reads
+//! - `features`, `gossip`, `groups`, `operations`, `web`: what clients ask beside
 //! - `fault`: errors as clients parse them
 
+mod advertise;
+mod allowance;
 mod append;
 mod batch;
 mod batch_answer;
@@ -20,14 +23,20 @@ mod disk;
 mod disk_form;
 #[cfg(test)]
 mod disk_tests;
+mod ending;
 mod engine;
 mod fault;
 mod features;
 mod filter;
 mod filtered;
 mod gossip;
+mod groups;
+mod idle;
+mod judge;
+mod log;
 mod messages;
 mod operations;
+mod panics;
 mod proposal;
 mod read;
 mod reading;
@@ -37,4 +46,5 @@ mod server;
 mod subscription;
 mod web;
 
-pub use server::{Options, Server, StartError, Storage};
+pub use advertise::{Advertised, NotAdvertised};
+pub use server::{Ended, Options, Server, StartError, Storage};

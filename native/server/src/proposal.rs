@@ -1,6 +1,7 @@
 //! Judges the events a client proposes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use store_core::{MAX_APPEND, NewEvent};
@@ -8,21 +9,36 @@ use tonic::Status;
 use uuid::Uuid;
 use wire::proto::uuid::Value;
 
+use crate::allowance::{Allowance, Share};
 use crate::fault;
 
+/// What an event takes besides its bytes.
+const OVERHEAD: usize = 256;
+
 /// The events of one append as they come in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Proposal {
     /// The events so far.
     pub events: Vec<NewEvent>,
     size: usize,
+    share: Share,
 }
 
 impl Proposal {
+    /// No events yet, and besides them so many bytes that are held as long.
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub fn new(allowance: &Arc<Allowance>, beside: usize) -> Result<Self, Status> {
+        let mut share = Share::new(allowance);
+        share.grow(OVERHEAD + beside).map_err(fault::exhausted)?;
+        Ok(Self { events: Vec::new(), size: 0, share })
+    }
+
     /// Takes one more event.
     ///
     /// # Errors
-    /// When it lacks something, or makes the append too large.
+    /// When it lacks something, makes the append too large, or there is no room for it.
     pub fn add(
         &mut self,
         id: Option<wire::proto::Uuid>,
@@ -37,11 +53,16 @@ impl Proposal {
         if kind.is_empty() {
             return Err(fault::handler());
         }
-        self.size += kind.len() + custom.len() + data.len();
+        let length = kind.len() + custom.len() + data.len();
+        self.size += length;
         if self.size >= MAX_APPEND {
             return Err(fault::append_too_large());
         }
-        self.events.push(NewEvent { id, kind, json: content == "application/json", data, custom });
+        self.share.grow(OVERHEAD + length).map_err(fault::exhausted)?;
+        let json = content == "application/json";
+        // A copy: what came in keeps the whole of the request that it came in.
+        let (data, custom) = (Bytes::copy_from_slice(&data), Bytes::copy_from_slice(&custom));
+        self.events.push(NewEvent { id, kind, json, data, custom });
         Ok(())
     }
 }

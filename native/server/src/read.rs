@@ -71,7 +71,7 @@ pub async fn read(engine: Arc<Engine>, request: ReadReq) -> Result<Answers, Stat
         control: options.control_option.is_some_and(|option| option.compatibility >= 1),
     };
     let filter = match &options.filter_option {
-        Some(FilterOption::Filter(filter)) => Some(Filter::new(filter)?),
+        Some(FilterOption::Filter(filter)) => Some(Filter::new(filter.clone()).await?),
         _ => None,
     };
     match (source, options.count_option) {
@@ -150,6 +150,8 @@ fn all_start(all: &AllOptions) -> Result<Origin, Status> {
         Some(AllOption::End(_)) => Ok(Origin::End),
         Some(AllOption::Position(position)) => match (position.commit_position, position.prepare_position) {
             (u64::MAX, u64::MAX) => Ok(Origin::End),
+            // No event is there: it is where the log begins.
+            (0, 0) => Ok(Origin::Start),
             (commit, prepare) if prepare > commit || commit > LAST_REVISION => Err(fault::handler()),
             (commit, prepare) if prepare < commit => Ok(Origin::Before(commit)),
             (commit, _) => Ok(Origin::At(commit)),

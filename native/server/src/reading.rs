@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::vec;
 
 use futures_util::Stream;
-use store_core::{AllRead, Direction, Found, PageSize, Pair, StreamPage, StreamRead};
+use store_core::{Direction, Found, PageSize, Pair, StreamPage, StreamRead};
 use tonic::Status;
 use wire::proto::StreamIdentifier;
 use wire::proto::streams::ReadResp;
@@ -17,6 +17,8 @@ use crate::calls::Answers;
 use crate::engine::Engine;
 use crate::fault;
 use crate::filter::Filter;
+use crate::judge::judge;
+use crate::log::{Look, glance};
 use crate::messages::{Ids, Message};
 use crate::read::{Form, Origin};
 
@@ -200,27 +202,30 @@ struct AllReading {
 
 impl AllReading {
     async fn page(mut self) -> Result<(Vec<Message>, Next<Self>), Status> {
-        let (Form { direction, resolve, ids, .. }, from, filter) =
-            (self.form, self.from, self.filter.clone());
+        let Form { direction, resolve, ids, .. } = self.form;
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
         // Who looks for few events among many looks at whole pages.
-        let events = if filter.is_some() { PAGE.events } else { wanted.min(PAGE.events) };
-        let size = PageSize { events, ..PAGE };
-        let read = move |store: &store_core::Store, now| {
-            let fits = |record: &store_core::Record| filter.as_ref().is_none_or(|filter| filter.fits(record));
-            store.read_all(&AllRead { from, direction, size, resolve, fits: Some(&fits) }, now)
+        let events = if self.filter.is_some() { PAGE.events } else { wanted.min(PAGE.events) };
+        let look = Look { from: self.from, direction, size: PageSize { events, ..PAGE }, resolve };
+        let page = self.engine.read(move |store, now| glance(store, look, now)).await.map_err(fault::of)?;
+        let (mut fitting, failed) = match &self.filter {
+            Some(filter) => {
+                let (judged, failed) = judge(filter, page.events).await;
+                (judged.into_iter().filter(|(_, fits)| *fits).map(|(pair, _)| pair).collect(), failed)
+            }
+            None => (page.events, None),
         };
-        let mut page = self.engine.read(read).await.map_err(fault::of)?;
-        page.events.truncate(wanted);
-        self.left -= page.events.len() as u64;
-        let next = match page.next.filter(|_| self.left > 0) {
-            Some(next) => {
+        fitting.truncate(wanted);
+        self.left -= fitting.len() as u64;
+        let next = match (failed, page.next.filter(|_| self.left > 0)) {
+            (Some(failed), Some(_)) => Next::Fail(failed),
+            (_, Some(next)) => {
                 self.from = next;
                 Next::More(self)
             }
-            None => Next::End,
+            (_, None) => Next::End,
         };
-        Ok((messages(page.events, ids), next))
+        Ok((messages(fitting, ids), next))
     }
 }
 

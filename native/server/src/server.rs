@@ -1,5 +1,6 @@
 //! A server from its start to its end.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use crate::advertise::Advertised;
+use crate::allowance::Room;
 use crate::engine::Engine;
+use crate::panics::guarded;
 use crate::route::Node;
 use crate::{connections, disk};
 
@@ -32,6 +36,16 @@ pub struct Options {
     pub address: SocketAddr,
     /// Where it keeps events.
     pub storage: Storage,
+    /// Where clients are told to find it; without one, where it listens.
+    pub advertise: Option<Advertised>,
+}
+
+impl Options {
+    /// A server that listens here, keeps events there, and leaves the rest as it is.
+    #[must_use]
+    pub fn new(address: SocketAddr, storage: Storage) -> Self {
+        Self { address, storage, advertise: None }
+    }
 }
 
 /// Why a server did not start.
@@ -78,12 +92,17 @@ pub enum StartError {
     },
 }
 
+/// A server that ended though nobody told it to. Its port and its folder are free.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("the embedded server ended by itself: {0}")]
+pub struct Ended(String);
+
 /// A running server. Dropped, it ends as if told to.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    ended: Option<JoinHandle<()>>,
+    ended: Option<JoinHandle<Result<(), Ended>>>,
 }
 
 impl Server {
@@ -97,11 +116,14 @@ impl Server {
             listener.local_addr().map_err(|error| StartError::Address { address: options.address, error })?;
         let (stop, stopping) = watch::channel(false);
         let engine = open(options.storage, stopping.clone()).await?;
-        let node = Arc::new(Node { engine, instance: Uuid::new_v4(), address });
-        let ended = tokio::spawn(async move {
-            connections::serve(listener, node.clone(), stopping).await;
-            node.engine.close().await;
-        });
+        let node = Node {
+            engine: engine.clone(),
+            instance: Uuid::new_v4(),
+            address: Advertised::or_listening(options.advertise.as_ref(), address),
+            room: Room::for_all(),
+        };
+        let serving = connections::serve(listener, Arc::new(node), stopping);
+        let ended = tokio::spawn(seen_to_its_end(serving, engine, stop.clone()));
         Ok(Self { address, stop, ended: Some(ended) })
     }
 
@@ -116,12 +138,21 @@ impl Server {
         self.stop.send_replace(true);
     }
 
+    /// Waits until the server has ended and holds nothing more.
+    ///
+    /// # Errors
+    /// When it was not told to end, or could not end well.
+    pub async fn ended(&mut self) -> Result<(), Ended> {
+        let Some(ended) = self.ended.as_mut() else { return Ok(()) };
+        let outcome = ended.await.unwrap_or_else(|error| Err(Ended(error.to_string())));
+        self.ended = None;
+        outcome
+    }
+
     /// Ends the server: open subscriptions are told, calls being answered get half a second.
     pub async fn shutdown(mut self) {
         self.stop();
-        if let Some(ended) = self.ended.take()
-            && let Err(error) = ended.await
-        {
+        if let Err(error) = self.ended().await {
             tracing::error!(%error, "the server did not end well");
         }
     }
@@ -130,6 +161,23 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Serves, and whatever becomes of that, lets go of the store: first of all who might still hold it is told to end.
+async fn seen_to_its_end(
+    serving: impl Future<Output = ()>,
+    engine: Arc<Engine>,
+    stop: watch::Sender<bool>,
+) -> Result<(), Ended> {
+    let served = guarded(serving).await;
+    let told = stop.send_replace(true);
+    let closed = guarded(engine.close()).await;
+    drop(engine);
+    match (served, closed) {
+        (Err(panicked), _) | (Ok(()), Err(panicked)) => Err(Ended(panicked.to_string())),
+        (Ok(()), Ok(())) if !told => Err(Ended("it accepts no more connections".to_owned())),
+        (Ok(()), Ok(())) => Ok(()),
     }
 }
 
@@ -158,4 +206,44 @@ async fn open(storage: Storage, stopping: watch::Receiver<bool>) -> Result<Arc<E
     let engine = Engine::new(store, blocking, stopping);
     engine.furnish().await.map_err(|fault| StartError::Storage(fault.to_string()))?;
     Ok(engine)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn engine(folder: &std::path::Path, stopping: watch::Receiver<bool>) -> Arc<Engine> {
+        open(Storage::Disk(folder.to_owned()), stopping).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_server_that_panics_says_so_ends_what_waits_and_lets_go_of_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let engine = engine(folder.path(), stopping.clone()).await;
+        // What a call does that waits for more: it holds the store until it is told.
+        let waiting = tokio::spawn({
+            let engine = engine.clone();
+            async move { engine.stopping().await }
+        });
+        let serving = async { panic!("a fault") };
+        let ended = tokio::spawn(seen_to_its_end(serving, engine, stop.clone()));
+        let mut server = Server { address: "127.0.0.1:1".parse().unwrap(), stop, ended: Some(ended) };
+        let error = tokio::time::timeout(Duration::from_secs(10), server.ended()).await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the embedded server ended by itself: panic: a fault");
+        waiting.await.unwrap();
+        let options = Options::new("127.0.0.1:0".parse().unwrap(), Storage::Disk(folder.path().to_owned()));
+        Server::start(options).await.unwrap().shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn a_server_that_was_told_to_end_ended_well() {
+        let options = Options::new("127.0.0.1:0".parse().unwrap(), Storage::Memory);
+        let mut server = Server::start(options).await.unwrap();
+        server.stop();
+        assert_eq!(server.ended().await, Ok(()));
+        assert_eq!(server.ended().await, Ok(()));
+    }
 }

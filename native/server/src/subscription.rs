@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use store_core::{AllRead, Direction, Fault, Found, Pair, Store, StreamRead, Ticks};
+use store_core::{Direction, Fault, Found, Store, StreamRead, Ticks};
 use tokio::sync::watch;
 use tonic::Status;
 use uuid::Uuid;
@@ -14,18 +14,10 @@ use wire::proto::streams::read_resp::{CaughtUp, Content, SubscriptionConfirmatio
 use crate::calls::Answers;
 use crate::engine::Engine;
 use crate::fault;
+use crate::log::{Glance, Look, glance};
 use crate::messages::Message;
 use crate::read::{Form, Origin};
 use crate::reading::{Next, PAGE, control, messages, paged};
-
-/// What a look at the store found.
-struct Glance {
-    events: Vec<Pair>,
-    /// Where to look next.
-    cursor: u64,
-    /// Whether there is more already.
-    more: bool,
-}
 
 /// What is subscribed to.
 #[derive(Clone)]
@@ -48,11 +40,11 @@ impl Subscription {
     async fn next(mut self) -> (Vec<Message>, Next<Self>) {
         loop {
             self.changes.mark_unchanged();
-            let Glance { events, cursor, more } = match self.glance().await {
+            let Glance { events, next, more } = match self.glance().await {
                 Ok(glance) => glance,
                 Err(fault) => return (Vec::new(), Next::Fail(fault::of(fault))),
             };
-            self.cursor = cursor;
+            self.cursor = next.unwrap_or(self.cursor);
             let mut found = messages(events, self.form.ids);
             if !more && !self.live {
                 found.push(control(Content::CaughtUp(CaughtUp::default())));
@@ -72,7 +64,15 @@ impl Subscription {
         self.engine
             .read(move |store, now| match &source {
                 Source::Stream(name) => glance_at_stream(store, name, cursor, form, live, now),
-                Source::All => glance_at_all(store, cursor, form, now),
+                Source::All => {
+                    let look = Look {
+                        from: cursor,
+                        direction: Direction::Forwards,
+                        size: PAGE,
+                        resolve: form.resolve,
+                    };
+                    glance(store, look, now)
+                }
             })
             .await
     }
@@ -97,28 +97,14 @@ fn glance_at_stream(
     };
     Ok(match store.read_stream(&read, now)? {
         Found::Missing => {
-            Glance { events: Vec::new(), cursor: cursor.max(store.next_revision(name)), more: false }
+            Glance { events: Vec::new(), next: Some(cursor.max(store.next_revision(name))), more: false }
         }
         Found::Stream(found) => Glance {
             events: found.page.events,
-            cursor: found.page.next.unwrap_or(cursor.max(found.last + 1)),
+            next: Some(found.page.next.unwrap_or(cursor.max(found.last + 1))),
             more: found.page.next.is_some(),
         },
     })
-}
-
-fn glance_at_all(store: &Store, cursor: u64, form: Form, now: Ticks) -> Result<Glance, Fault> {
-    let read = AllRead {
-        from: cursor,
-        direction: Direction::Forwards,
-        size: PAGE,
-        resolve: form.resolve,
-        fits: None,
-    };
-    let page = store.read_all(&read, now)?;
-    let next = page.next.unwrap_or(cursor);
-    let more = page.next.is_some_and(|next| next < store.head()) && page.events.len() >= PAGE.events;
-    Ok(Glance { events: page.events, cursor: next, more })
 }
 
 /// Waits for something new.

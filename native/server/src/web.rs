@@ -70,22 +70,22 @@ fn info() -> Value {
 }
 
 async fn gossip(node: &Arc<Node>) -> Value {
-    let (ip, port, head) = (node.address.ip().to_string(), node.address.port(), node.engine.head().await);
+    let ((host, port), head) = (&node.address, node.engine.head().await);
     json!({
         "members": [{
             "instanceId": node.instance.to_string(),
             "timeStamp": iso_time(crate::engine::now()),
             "state": "Leader",
             "isAlive": true,
-            "internalTcpIp": ip,
+            "internalTcpIp": host,
             "internalTcpPort": 0,
             "internalSecureTcpPort": 0,
-            "externalTcpIp": ip,
+            "externalTcpIp": host,
             "externalTcpPort": 0,
             "externalSecureTcpPort": 0,
-            "internalHttpEndPointIp": ip,
+            "internalHttpEndPointIp": host,
             "internalHttpEndPointPort": port,
-            "httpEndPointIp": ip,
+            "httpEndPointIp": host,
             "httpEndPointPort": port,
             "lastCommitPosition": head,
             "writerCheckpoint": head,
@@ -97,7 +97,7 @@ async fn gossip(node: &Arc<Node>) -> Value {
             "isReadOnlyReplica": false,
             "esVersion": VERSION,
         }],
-        "serverIp": ip,
+        "serverIp": host,
         "serverPort": port,
     })
 }
@@ -136,7 +136,8 @@ fn moved_to_ping() -> Response<Body> {
     response
 }
 
-fn with_status(status: StatusCode) -> Response<Body> {
+/// An answer without a body.
+pub fn with_status(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response

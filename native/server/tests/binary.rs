@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Output, Stdio};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_penstock-server");
@@ -32,12 +34,41 @@ fn wrong_arguments_are_named_and_answered_with_the_usage_and_2() {
         (&["--data"], "--data needs a folder"),
         (&["--data", "x", "--memory"], "--data and --memory exclude each other"),
         (&["--verbose"], "unknown argument \"--verbose\""),
+        (&["--data", "--memory"], "--data needs a folder, but is followed by \"--memory\""),
+        (&["--port", "--help"], "--port needs a number from 0 to 65535, but is followed by \"--help\""),
+        (&["--advertise"], "--advertise needs HOST or HOST:PORT"),
+        (&["--advertise", "a:b"], "--advertise takes HOST or HOST:PORT, a name or an IP address"),
+        (&["--advertise", "a:b"], "not \"a:b\""),
     ] {
         let output = run(arguments);
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text.contains(named) && text.contains("usage:"), "{arguments:?}: {text}");
     }
+}
+
+#[test]
+fn arguments_that_are_not_utf_8_are_named_and_folders_may_have_such_names() {
+    let odd = OsStr::from_bytes(b"--d\xff");
+    let output = Command::new(BINARY).arg(odd).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text.contains("unknown argument \"--d\\xFF\""), "{text}");
+
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join(OsStr::from_bytes(b"events\xff"));
+    let mut child = Command::new(BINARY)
+        .args(["--port", "0", "--data"])
+        .arg(&folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.starts_with("listening "), "{line:?}");
+    assert!(folder.is_dir());
 }
 
 #[test]
@@ -61,8 +92,12 @@ fn help_names_the_default_of_every_option() {
     let output = run(&["--help"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0));
-    assert!(
-        text.contains("default 2113")
-            && text.contains("--memory     keep events in memory until the server ends (the default)")
-    );
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for wanted in [
+        "default 2113",
+        "--memory keep events in memory until the server ends (the default)",
+        "(default: where it listens)",
+    ] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
 }

@@ -73,7 +73,7 @@ async fn a_server_killed_while_it_writes_has_every_acknowledged_event_and_no_par
 
 async fn start(folder: &std::path::Path) -> Result<Server, StartError> {
     let address = "127.0.0.1:0".parse().unwrap();
-    Server::start(Options { address, storage: Storage::Disk(folder.to_owned()) }).await
+    Server::start(Options::new(address, Storage::Disk(folder.to_owned()))).await
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use wire::proto::streams::read_resp::Content;
 
 async fn start() -> (Server, Client) {
     let address = "127.0.0.1:0".parse().unwrap();
-    let server = Server::start(Options { address, storage: Storage::Memory }).await.unwrap();
+    let server = Server::start(Options::new(address, Storage::Memory)).await.unwrap();
     let client = client(&server.local_addr().to_string()).await;
     (server, client)
 }
@@ -97,7 +97,7 @@ async fn a_server_in_memory_starts_in_less_than_50_ms() {
 async fn a_port_in_use_is_named() {
     let (server, _) = start().await;
     let address = server.local_addr();
-    let error = Server::start(Options { address, storage: Storage::Memory }).await.unwrap_err();
+    let error = Server::start(Options::new(address, Storage::Memory)).await.unwrap_err();
     assert!(error.to_string().contains(&format!("port {} is in use", address.port())), "{error}");
     server.shutdown().await;
 }

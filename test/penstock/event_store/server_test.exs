@@ -22,6 +22,19 @@ defmodule Penstock.EventStore.ServerTest do
     path
   end
 
+  defp get(port, path) do
+    {:ok, socket} = connect(port)
+    :ok = :gen_tcp.send(socket, "GET #{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    whole(socket, "")
+  end
+
+  defp whole(socket, read) do
+    case :gen_tcp.recv(socket, 0, 5_000) do
+      {:ok, more} -> whole(socket, read <> more)
+      {:error, :closed} -> read
+    end
+  end
+
   # Started outside a supervisor, a failure to start also exits the one who starts it.
   defp start_error(options) do
     Process.flag(:trap_exit, true)
@@ -74,6 +87,46 @@ defmodule Penstock.EventStore.ServerTest do
     assert restarted != killed
     assert health(free) == "204"
     Supervisor.stop(supervisor)
+  end
+
+  test "clients are told the address that is advertised, and the port listened on when it names none" do
+    for {advertise, host, port} <- [
+          {"events.example.com:3113", "events.example.com", 3113},
+          {"localhost", "localhost", nil},
+          {"[::1]", "::1", nil},
+          {nil, "127.0.0.1", nil}
+        ] do
+      server = start!(if advertise, do: [advertise: advertise], else: [])
+      gossip = get(Server.port(server), "/gossip")
+      assert gossip =~ ~s("httpEndPointIp": "#{host}")
+      assert gossip =~ ~s("httpEndPointPort": #{port || Server.port(server)})
+    end
+  end
+
+  test "an address that cannot be advertised is an error that names the option, what it got and what it takes" do
+    for advertise <- ["", "a:b", "h:0", "http://h", "a b", <<255>>, :localhost, 2113, ~c"localhost"] do
+      error = start_error(port: 0, advertise: advertise)
+      assert %Error{reason: :invalid_argument, details: %{option: :advertise}} = error
+      assert error.message =~ "option :advertise must be"
+      assert error.message =~ "HOST:PORT"
+      if is_binary(advertise) and String.valid?(advertise), do: assert(error.message =~ inspect(advertise))
+    end
+  end
+
+  @tag :capture_log
+  test "a server that ends by itself ends its process with the reason, and what it held is free" do
+    Process.flag(:trap_exit, true)
+    options = [port: 0, data_dir: temporary_dir()]
+    {:ok, server} = Server.start_link(options)
+    port = Server.port(server)
+    %{tag: tag} = :sys.get_state(server)
+    failure = {:internal, "the embedded server ended by itself: panic: a fault", false, %{}}
+    send(server, {:penstock_server, tag, {:failed, failure}})
+    assert_receive {:EXIT, ^server, %Error{reason: :internal} = error}, 5_000
+    assert Exception.message(error) =~ "the embedded server ended by itself: panic: a fault"
+    assert {:ok, again} = Server.start_link(Keyword.put(options, :port, port))
+    assert health(port) == "204"
+    Server.stop(again)
   end
 
   test "a port in use is an error that names it" do
