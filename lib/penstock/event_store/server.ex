@@ -129,7 +129,10 @@ defmodule Penstock.EventStore.Server do
           :ok
 
         [unknown | _] ->
-          invalid(unknown, "unknown option #{inspect(unknown)}; it takes :port, :data_dir, :advertise and :name")
+          invalid(
+            unknown,
+            "unknown option #{inspect(unknown)}; it takes :port, :data_dir, :advertise and :name"
+          )
       end
     else
       invalid(nil, "the options must be a keyword list, got: #{inspect(options)}")

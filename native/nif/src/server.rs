@@ -11,7 +11,7 @@ use rustler::types::map::map_new;
 use rustler::{
     Atom, Encoder, Env, LocalPid, Monitor, NifResult, OwnedEnv, Reference, Resource, ResourceArc, Term,
 };
-use server::{Advertised, Options, Server, StartError, Storage};
+use server::{Advertised, Ended, Options, Server, StartError, Storage};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -126,7 +126,15 @@ async fn supervise(
     messages: Messages,
 ) {
     match AssertUnwindSafe(start(&wanted, advertise)).catch_unwind().await {
-        Ok(Ok(server)) => run(server, wanted, stopping, &messages).await,
+        Ok(Ok(server)) => {
+            let held = Claim::of(Held { port: server.local_addr().port(), ..wanted });
+            messages.send(|env| (atoms::ok(), held.0.port).encode(env));
+            let ended = run(server, stopping).await;
+            drop(held);
+            if let Err(error) = ended {
+                messages.send(|env| (atoms::failed(), internal(env, &error.to_string())).encode(env));
+            }
+        }
         Ok(Err(error)) => {
             messages.send(|env| (atoms::error(), describe(env, &error, &wanted)).encode(env));
         }
@@ -135,21 +143,15 @@ async fn supervise(
     messages.send(|env| atoms::stopped().encode(env));
 }
 
-async fn run(mut server: Server, wanted: Held, mut stopping: watch::Receiver<bool>, messages: &Messages) {
-    let held = Claim::of(Held { port: server.local_addr().port(), ..wanted });
-    messages.send(|env| (atoms::ok(), held.0.port).encode(env));
-    let ended = tokio::select! {
-        ended = server.ended() => ended,
+/// Runs a server until it is told to end, or ends by itself.
+async fn run(mut server: Server, mut stopping: watch::Receiver<bool>) -> Result<(), Ended> {
+    tokio::select! {
+        ended = server.ended() => return ended,
         // That nobody is left to say so means the same as being told to stop.
-        _ = stopping.wait_for(|stop| *stop) => {
-            server.stop();
-            server.ended().await
-        }
-    };
-    drop(held);
-    if let Err(error) = ended {
-        messages.send(|env| (atoms::failed(), internal(env, &error.to_string())).encode(env));
+        () = async { drop(stopping.wait_for(|stop| *stop).await) } => {}
     }
+    server.stop();
+    server.ended().await
 }
 
 /// What a running server holds, as others of this VM see it.
