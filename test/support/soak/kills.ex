@@ -29,7 +29,7 @@ defmodule Penstock.Soak.Kills do
 
     readers = for name <- 1..Dice.between(1, 3), do: reader(name, port, Dice.pick(streams), seed)
 
-    lives = Dice.between(5, 12)
+    lives = Dice.between(3, 8)
     server = Enum.reduce(1..lives, server, fn _, server -> live(server, folder, port, ledger, readers) end)
     for process <- writers ++ gardeners, do: Wait.finish(process, @peace, "a writer")
     judge(port, streams, ledger, readers)

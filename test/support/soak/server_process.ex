@@ -1,8 +1,6 @@
 defmodule Penstock.Soak.ServerProcess do
   @moduledoc false
-  # The server binary as a process of its own. A shell between watches this VM: when it ends, the server is killed.
-
-  @root Path.expand("../../..", __DIR__)
+  # The server binary, `PENSTOCK_SERVER`, as a process of its own. A shell between watches this VM: when it ends, the server is killed.
 
   @script """
   exec 3<&0 2>/dev/null
@@ -15,11 +13,6 @@ defmodule Penstock.Soak.ServerProcess do
   echo "ended $?"
   kill "$watcher"
   """
-
-  @doc "The binary: `PENSTOCK_SERVER`, or what `bin/server` has built."
-  def binary do
-    System.get_env("PENSTOCK_SERVER") || Path.join(@root, "_build/native/release/penstock-server")
-  end
 
   @doc """
   Starts it on a folder; owned by the calling process.
@@ -34,7 +27,16 @@ defmodule Penstock.Soak.ServerProcess do
         :binary,
         :exit_status,
         line: 65_536,
-        args: ["-c", @script, "server", binary(), "--data", folder, "--port", "#{port}"]
+        args: [
+          "-c",
+          @script,
+          "server",
+          System.fetch_env!("PENSTOCK_SERVER"),
+          "--data",
+          folder,
+          "--port",
+          "#{port}"
+        ]
       ])
 
     await(%{shell: shell, port: nil}, "", deadline(Keyword.get(opts, :timeout, 30_000)))
