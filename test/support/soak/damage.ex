@@ -11,18 +11,21 @@ defmodule Penstock.Soak.Damage do
   alias Penstock.Soak.Damage.{Store, Wound}
   alias Penstock.Soak.{Dice, ServerProcess, Writer}
 
-  @wounds 25
+  @wounds [small: 25, large: 8]
   @start_timeout 20_000
 
   def run(seed, root) do
     Dice.take(seed, :damage)
-    store = Store.build(root)
-    outcomes = for wound <- 1..@wounds, do: wound(store, Path.join(root, "damaged"), {seed, wound})
+    store = Store.build(root, Dice.weigh(small: 92, large: 8))
+    count = @wounds[store.size]
+    outcomes = for wound <- 1..count, do: wound(store, Path.join(root, "damaged"), {seed, wound})
     faults = for {:fault, text} <- outcomes, do: "\n    " <> text
-    law(faults == [], "#{length(faults)} of #{@wounds} wounds:#{faults}")
+    law(faults == [], "#{length(faults)} of #{count} wounds:#{faults}")
+    {count, "#{store.size}: " <> told(outcomes)}
+  end
 
-    {@wounds,
-     outcomes |> Enum.frequencies() |> Enum.map_join(", ", fn {outcome, count} -> "#{count} #{outcome}" end)}
+  defp told(outcomes) do
+    outcomes |> Enum.frequencies() |> Enum.map_join(", ", fn {outcome, count} -> "#{count} #{outcome}" end)
   end
 
   defp wound(store, folder, {seed, number}) do

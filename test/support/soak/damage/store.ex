@@ -7,8 +7,15 @@ defmodule Penstock.Soak.Damage.Store do
   alias Penstock.EventStore
   alias Penstock.Soak.{Dice, Ledger, Rpc, ServerProcess, Writer}
 
-  @doc "Builds one: `%{folder:, older:, truth:, ledger:}`."
-  def build(root) do
+  # What it takes for more than one part of it to be sealed, in appends of nearly the largest size.
+  @large 150
+  @large_bytes 900_000
+
+  @doc """
+  Builds one: `%{folder:, older:, truth:, streams:, size:}`, where older is a list of folders. A `:large` one has parts
+  that are sealed.
+  """
+  def build(root, size) do
     ledger = Ledger.new()
     folder = Path.join(root, "whole")
     streams = for number <- 1..Dice.between(2, 5), do: "stream-#{number}"
@@ -17,7 +24,8 @@ defmodule Penstock.Soak.Damage.Store do
     {older, truths} =
       Enum.unzip(
         for life <- 1..lives do
-          truth = live(folder, streams, ledger, life)
+          large = if size == :large, do: div(@large, lives), else: 0
+          truth = live(folder, streams, ledger, life, large)
           copy = Path.join(root, "life-#{life}")
           File.cp_r!(folder, copy)
           {copy, truth}
@@ -25,18 +33,26 @@ defmodule Penstock.Soak.Damage.Store do
       )
 
     # The last copy is the folder as it is.
-    %{folder: folder, older: Enum.drop(older, -1), truth: List.last(truths), ledger: ledger, streams: streams}
+    %{folder: folder, older: Enum.drop(older, -1), truth: List.last(truths), streams: streams, size: size}
   end
 
   # One run of the server, ended in order or not.
-  defp live(folder, streams, ledger, life) do
+  defp live(folder, streams, ledger, life, large) do
     {:ok, server} = ServerProcess.start(folder)
     {:ok, store} = EventStore.start_link(connection_string: "esdb://127.0.0.1:#{server.port}?tls=false")
     for turn <- 1..Dice.between(5, 60), do: act(store, server.port, streams, ledger, {life, turn})
+    for _ <- 1..large//1, do: Writer.append(store, Dice.pick(streams), [large_event()], ledger)
     truth = read(store, server.port, streams)
     GenServer.stop(store)
     ServerProcess.stop(server, Dice.pick(["KILL", "TERM"]))
     truth
+  end
+
+  defp large_event do
+    Penstock.Event.new("Large", Dice.bytes(@large_bytes),
+      id: Dice.uuid(),
+      content_type: "application/octet-stream"
+    )
   end
 
   defp act(store, port, streams, ledger, {life, turn}) do
