@@ -20,6 +20,7 @@ defmodule Penstock.Error do
   | `:maximum_append_size_exceeded` | an append is larger than the server takes | `:maximum` (bytes) | no |
   | `:missing_required_metadata` | an event without a type or content type | | no |
   | `:not_leader` | the node is not its cluster's leader | `:host`, `:port` | yes |
+  | `:not_started` | there is no process of this name, perhaps because its supervisor is starting it again | | yes |
   | `:protocol` | the peer does not speak gRPC, or answered nonsense | | no |
   | `:server` | any other error of the server | `:code` | when it was busy |
   | `:stream_deleted` | the stream was deleted for ever (tombstoned) | `:stream` | no |
@@ -45,6 +46,7 @@ defmodule Penstock.Error do
           | :maximum_append_size_exceeded
           | :missing_required_metadata
           | :not_leader
+          | :not_started
           | :protocol
           | :server
           | :stream_deleted

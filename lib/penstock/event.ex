@@ -111,13 +111,15 @@ defmodule Penstock.Event do
   """
   @spec revision(t) :: non_neg_integer | nil
   def revision(%__MODULE__{link: %__MODULE__{} = link}), do: revision(link)
-  def revision(%__MODULE__{metadata: metadata}), do: metadata[:stream_revision]
+  def revision(%__MODULE__{metadata: %{stream_revision: revision}}), do: revision
+  def revision(%__MODULE__{}), do: nil
 
   @doc false
   # The stream that was read.
   @spec stream_name(t) :: String.t() | nil
   def stream_name(%__MODULE__{link: %__MODULE__{} = link}), do: stream_name(link)
-  def stream_name(%__MODULE__{metadata: metadata}), do: metadata[:stream_name]
+  def stream_name(%__MODULE__{metadata: %{stream_name: stream}}), do: stream
+  def stream_name(%__MODULE__{}), do: nil
 
   @doc """
   Decodes the body of an event that was read with `json: :raw`, as reading it with `json: :decode` does.
@@ -151,8 +153,10 @@ defmodule Penstock.Event do
 
   def data(%__MODULE__{body: body}) when is_binary(body), do: {:ok, body}
 
-  def data(%__MODULE__{body: body}),
-    do: {:error, "the event's body is #{inspect(body)}; with this content type it takes a binary"}
+  def data(%__MODULE__{body: body, metadata: metadata}) do
+    {:error,
+     "the event's body is #{inspect(body)}; with the :content_type #{inspect(metadata[:content_type])} it takes a binary"}
+  end
 
   # Whether a body is still what `decode/1` made of the text.
   defp decoded_from?(%{raw_body: raw}, body) when is_binary(raw), do: match?({:ok, ^body}, Json.decode(raw))
@@ -175,7 +179,7 @@ defmodule Penstock.Event do
             "take its :link: #{inspect(event)}"
   end
 
-  def to_write!(%__MODULE__{metadata: metadata} = event) when is_map(metadata) do
+  def to_write!(%__MODULE__{metadata: metadata} = event) when is_map(metadata) and not is_struct(metadata) do
     id = id!(event.id)
     type = type!(event.type)
     content_type = stored_content_type!(metadata[:content_type])

@@ -17,16 +17,23 @@ defmodule Penstock.EventStore do
 
   #{Penstock.Options.docs(Penstock.EventStore.Settings.start())}
 
+  ## Other nodes
+
+  The connection may be another node's (`{name, node}`, `{:global, name}` or a pid), if Penstock runs there. Then `append/4` and
+  `read/3` are done over there, with that connection. A subscription opens a connection from its own node: it asks for the
+  connection string, which comes by Erlang's distribution with all that is in it, also a password, and has to lead to the
+  server from here as well.
+
   ## Errors
 
   Calls return `{:error, %Penstock.Error{}}`; see there for the reasons and whether the same call can help later. An
-  argument that no server would take raises an `ArgumentError`.
+  argument that no server would take raises an `ArgumentError`, and so does a process that is no `Penstock.EventStore`.
   """
 
   use GenServer
 
   alias Penstock.{Error, Event, Native, Options}
-  alias Penstock.EventStore.Settings
+  alias Penstock.EventStore.{Connection, Settings}
 
   @type connection :: GenServer.server()
   @type expectation :: :any | :no_stream | :stream_exists | non_neg_integer
@@ -40,11 +47,29 @@ defmodule Penstock.EventStore do
     GenServer.start_link(__MODULE__, settings.connection_string, named)
   end
 
+  @doc "A specification to start it under a supervisor; its id is its name, if it has one."
+  @spec child_spec(keyword) :: Supervisor.child_spec()
+  def child_spec(options),
+    do: %{id: Settings.id(options, __MODULE__), start: {__MODULE__, :start_link, [options]}, type: :worker}
+
   @doc """
   Appends events to a stream, all or none of them.
 
-  Takes a `Penstock.Event`, see `Penstock.Event.new/3`, or a list of them. Their ids make an append repeatable: the
-  same events again are not written again.
+  Takes a `Penstock.Event`, see `Penstock.Event.new/3`, or a list of them.
+
+  ## Appending again
+
+  The events' ids make an append repeatable: the same call again, with the same events and the same `:expect`, writes
+  nothing and answers as the first time. What counts are the ids in this stream, not what the events hold:
+
+    * expecting `:any` or `:stream_exists`, the ids may be anywhere in the stream;
+    * expecting `:no_stream`, they have to be the stream's first;
+    * expecting a revision, they have to come right after it. Do not look up the revision anew for this: expecting the
+      revision that the stream has *now* says that these events come on top, and they are written a second time.
+
+  Of events whose ids are partly known, the first one decides. When it is known and another is not, nothing is written, and
+  the error is `:wrong_expected_version`, also under `:any`. When it is not known all are written, the known ones again. So
+  append again what was appended together, no more and no less.
 
   ## Options
 
@@ -54,18 +79,50 @@ defmodule Penstock.EventStore do
 
   `:wrong_expected_version` (with `details.expected` and `details.actual`), `:stream_deleted`,
   `:maximum_append_size_exceeded`, and those of the connection. After `:deadline_exceeded` or `:unavailable` the
-  append may have been written or not: append the same events again.
+  append may have been written or not: append the same events again, with the same options.
   """
   @spec append(connection, String.t(), Event.t() | [Event.t()], keyword) ::
           {:ok, appended} | {:error, Error.t()}
   def append(connection, stream, events, options \\ []) do
     options = Options.validate!(options, Settings.append(), "Penstock.EventStore.append")
-    native = handle(connection)
-    events = events |> List.wrap() |> Enum.map(&Event.to_write!/1)
-    reference = make_ref()
-    Native.event_store_append(native, reference, stream_name!(stream), options.expect, events)
-    await(reference)
+    stream = stream_name!(stream)
+    written = to_write!(events)
+
+    case Connection.find(connection) do
+      {:here, native} ->
+        reference = make_ref()
+        Native.event_store_append(native, reference, stream, options.expect, written)
+        reference |> await() |> explain()
+
+      {:elsewhere, node, process} ->
+        Connection.call(node, __MODULE__, :append, [process, stream, events, Map.to_list(options)])
+
+      {:error, error} ->
+        {:error, error}
+    end
   end
+
+  defp to_write!(%Event{} = event), do: [Event.to_write!(event)]
+
+  defp to_write!(events) do
+    if is_list(events) and not List.improper?(events),
+      do: Enum.map(events, &Event.to_write!/1),
+      else: Event.to_write!(events)
+  end
+
+  # The server's answer to an append of which it knows a part, the first event included.
+  defp explain(
+         {:error, %Error{reason: :wrong_expected_version, details: %{expected: any, actual: actual}} = error}
+       )
+       when any in [:any, :stream_exists] and is_integer(actual) do
+    message =
+      "the stream #{inspect(error.details.stream)} has some of these events already, by their ids, and not all of them, so " <>
+        "nothing was written; it is at revision #{actual}"
+
+    {:error, %{error | message: message}}
+  end
+
+  defp explain(answer), do: answer
 
   @doc """
   Reads events of a stream.
@@ -78,24 +135,24 @@ defmodule Penstock.EventStore do
   """
   @spec read(connection, String.t(), keyword) :: {:ok, [Event.t()]} | {:error, Error.t()}
   def read(connection, stream, options \\ []) do
-    options = Options.validate!(options, Settings.read(), "Penstock.EventStore.read")
-    native = handle(connection)
-    reference = make_ref()
-    Native.event_store_read(native, reference, stream_name!(stream), Settings.native_read(options))
-    await(reference)
+    options = Settings.read!(options)
+    stream = stream_name!(stream)
+
+    case Connection.find(connection) do
+      {:here, native} ->
+        reference = make_ref()
+        Native.event_store_read(native, reference, stream, Settings.native_read(options))
+        await(reference)
+
+      {:elsewhere, node, process} ->
+        Connection.call(node, __MODULE__, :read, [process, stream, Map.to_list(options)])
+
+      {:error, error} ->
+        {:error, error}
+    end
   end
 
-  @doc false
-  # What the Rust core knows the connection by; it stays usable when the process is gone.
-  @spec handle(connection | String.t()) :: reference
-  def handle(connection), do: GenServer.call(connection, :handle)
-
-  defp stream_name!(stream) when is_binary(stream) and stream != "", do: stream
-
-  defp stream_name!(stream) do
-    raise ArgumentError,
-          "Penstock.EventStore: the stream's name takes a string that is not empty, got: #{inspect(stream)}"
-  end
+  defp stream_name!(stream), do: Settings.stream_name!(stream, "Penstock.EventStore: the stream's name")
 
   # The core always answers: the deadline of the call is its own.
   defp await(reference) do
@@ -107,9 +164,13 @@ defmodule Penstock.EventStore do
 
   @impl GenServer
   def init(connection_string) do
-    case Native.event_store_open(connection_string) do
-      {:ok, native} -> {:ok, native}
-      {:error, error} -> {:stop, Error.from_native(error)}
+    case Connection.open_here(connection_string) do
+      {:ok, native} ->
+        Connection.keep(native, connection_string)
+        {:ok, native}
+
+      {:error, error} ->
+        {:stop, error}
     end
   end
 

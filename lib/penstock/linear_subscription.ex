@@ -70,6 +70,7 @@ defmodule Penstock.LinearSubscription do
   require Logger
 
   alias Penstock.{Error, EventStore, Native}
+  alias Penstock.EventStore.Connection
   alias Penstock.LinearSubscription.{Control, Settings}
   alias Penstock.Stage.{Protocol, Subscribers}
 
@@ -104,13 +105,26 @@ defmodule Penstock.LinearSubscription do
   @spec start_link(keyword) :: GenServer.on_start()
   def start_link(options) do
     settings = Settings.validate!(options)
-    GenServer.start_link(__MODULE__, settings, Settings.process(settings))
+
+    try do
+      GenServer.start_link(__MODULE__, settings, Settings.process(settings))
+    rescue
+      # The VM says no more than that something is wrong.
+      error in ArgumentError ->
+        if settings.spawn_opt == [],
+          do: reraise(error, __STACKTRACE__),
+          else: Settings.refuse_spawn_opt!(settings.spawn_opt)
+    end
   end
 
   @doc "A specification to start it under a supervisor; its id is its name, if it has one."
   @spec child_spec(keyword) :: Supervisor.child_spec()
   def child_spec(options) do
-    %{id: options[:name] || __MODULE__, start: {__MODULE__, :start_link, [options]}, type: :worker}
+    %{
+      id: EventStore.Settings.id(options, __MODULE__),
+      start: {__MODULE__, :start_link, [options]},
+      type: :worker
+    }
   end
 
   @doc "What the subscription is doing."
@@ -141,14 +155,14 @@ defmodule Penstock.LinearSubscription do
     end
   end
 
-  defp connection!(connection_string) when is_binary(connection_string) do
-    case Native.event_store_open(connection_string) do
+  defp connection!(connection) do
+    opened = if is_binary(connection), do: Connection.open_here(connection), else: Connection.open(connection)
+
+    case opened do
       {:ok, native} -> native
-      {:error, error} -> raise Error.from_native(error)
+      {:error, error} -> raise error
     end
   end
-
-  defp connection!(connection), do: EventStore.handle(connection)
 
   @impl GenServer
   def handle_info({:"$gen_producer", from, {:ask, n}}, state) when is_ask(from, n), do: ask(from, n, state)

@@ -10,7 +10,7 @@ defmodule Penstock.Options do
           | :atom
           | :non_neg_integer
           | :pos_integer
-          | {:integer, Range.t()}
+          | :counted
           | :milliseconds
           | :name
           | :non_empty_string
@@ -19,6 +19,9 @@ defmodule Penstock.Options do
           | {:check, (term -> boolean), takes :: String.t()}
           | {:keyword, schema}
   @type schema :: [{atom, keyword}]
+
+  # What the Rust core and servers count to.
+  @most 0x7FFF_FFFF_FFFF_FFFF
 
   # What a timer of the VM can wait for, in ms.
   @longest 4_294_967_295
@@ -81,17 +84,25 @@ defmodule Penstock.Options do
       value
     else
       raise ArgumentError,
-            "#{owner}: option #{inspect(name)} takes #{takes(type)}, got: #{inspect(value)}#{hint(value)}"
+            "#{owner}: option #{inspect(name)} takes #{takes(type)}, got: #{inspect(value)}#{hint(type, value)}"
     end
   end
 
-  @doc "What is said of a value that is easily taken for a string."
+  defp hint(:milliseconds, value) when is_integer(value) and value > @longest,
+    do: " (more than #{@longest}, the longest that a timer of the VM runs)"
+
+  defp hint(_type, value), do: hint(value)
+
+  @doc "What is said of a value that looks like what is wanted: a charlist, bytes that are no text, a number beyond 64 bits."
   @spec hint(term) :: String.t()
   def hint([_ | _] = value) do
     if not List.improper?(value) and List.ascii_printable?(value),
       do: " (a charlist: write #{inspect(List.to_string(value))})",
       else: ""
   end
+
+  def hint(value) when is_integer(value) and value > @most,
+    do: " (more than #{@most}, as far as it is counted)"
 
   def hint(value) when is_binary(value), do: if(String.valid?(value), do: "", else: " (which is no UTF-8)")
 
@@ -102,7 +113,7 @@ defmodule Penstock.Options do
   defp valid?(:atom, value), do: is_atom(value)
   defp valid?(:non_neg_integer, value), do: is_integer(value) and value >= 0
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
-  defp valid?({:integer, range}, value), do: is_integer(value) and value in range
+  defp valid?(:counted, value), do: is_integer(value) and value in 1..@most
   defp valid?(:milliseconds, value), do: value == :infinity or (is_integer(value) and value in 0..@longest)
   defp valid?(:name, value), do: name?(value)
   defp valid?(:non_empty_string, value), do: is_binary(value) and value != "" and String.valid?(value)
@@ -113,19 +124,26 @@ defmodule Penstock.Options do
   # Names that mean something else, or nothing.
   @no_names [nil, true, false, :undefined]
 
-  defp name?(name) when is_atom(name), do: name not in @no_names
-  defp name?({:global, _name}), do: true
-  defp name?({:via, module, _name}), do: is_atom(module) and module not in @no_names
-  defp name?(_other), do: false
+  @doc "Whether a process can have this name."
+  @spec name?(term) :: boolean
+  def name?(name) when is_atom(name), do: name not in @no_names
+  def name?({:global, _name}), do: true
+  def name?({:via, module, _name}), do: registry?(module)
+  def name?(_other), do: false
+
+  defp registry?(module) when is_atom(module) and module not in @no_names,
+    do: Code.ensure_loaded?(module) and function_exported?(module, :whereis_name, 1)
+
+  defp registry?(_other), do: false
 
   defp takes(:any), do: "any term"
   defp takes(:boolean), do: "true or false"
   defp takes(:atom), do: "an atom"
   defp takes(:non_neg_integer), do: "an integer from 0 on"
   defp takes(:pos_integer), do: "an integer from 1 on"
-  defp takes({:integer, first..last//_}), do: "an integer from #{first} to #{last}"
-  defp takes(:milliseconds), do: "milliseconds from 0 to #{@longest}, or :infinity"
-  defp takes(:name), do: "an atom, {:global, term} or {:via, module, term}"
+  defp takes(:counted), do: takes(:pos_integer)
+  defp takes(:milliseconds), do: "milliseconds or :infinity"
+  defp takes(:name), do: "an atom, {:global, term} or {:via, registry, term}"
   defp takes(:non_empty_string), do: "a string that is not empty"
   defp takes(:keyword), do: "a keyword list"
   defp takes({:in, values}), do: Enum.map_join(values, ", ", &inspect/1)

@@ -43,6 +43,37 @@ defmodule Penstock.EventStoreTest do
       assert {:ok, [_, _]} = EventStore.read(store, "s")
     end
 
+    test "again is the same append, as long as it expects the same", %{store: store} do
+      for {expect, first} <- [{:any, 0}, {:stream_exists, 2}, {3, 4}] do
+        events = events(2)
+        last = first + 1
+        assert {:ok, %{revision: ^last} = answer} = EventStore.append(store, "s", events, expect: expect)
+        assert {:ok, ^answer} = EventStore.append(store, "s", events, expect: expect)
+      end
+
+      events = events(2)
+      assert {:ok, %{revision: 1} = answer} = EventStore.append(store, "t", events, expect: :no_stream)
+      assert {:ok, ^answer} = EventStore.append(store, "t", events, expect: :no_stream)
+      # the current revision says that they come on top
+      assert {:ok, %{revision: 3}} = EventStore.append(store, "t", events, expect: 1)
+      assert {:ok, [_, _, _, _]} = EventStore.read(store, "t")
+    end
+
+    test "of events of which some are there is decided by the first, and says so", %{store: store} do
+      [one, two, three] = events(3)
+      {:ok, _} = EventStore.append(store, "s", [one, two])
+
+      for expect <- [:any, :stream_exists] do
+        assert {:error, %Error{reason: :wrong_expected_version, message: message}} =
+                 EventStore.append(store, "s", [one, three], expect: expect)
+
+        assert message =~ ~s(the stream "s" has some of these events already)
+        assert message =~ "nothing was written; it is at revision 1"
+      end
+
+      assert {:ok, %{revision: 3}} = EventStore.append(store, "s", [three, one])
+    end
+
     test "of what is too large is refused with the limit, and nothing is written", %{store: store} do
       large = Event.new("T", String.duplicate("x", 1_100_000), content_type: "application/octet-stream")
 

@@ -4,7 +4,7 @@ defmodule Penstock.RemoteConsumerTest do
 
   import Penstock.Store
 
-  alias Penstock.LinearSubscription
+  alias Penstock.{Error, Event, EventStore, LinearSubscription}
   alias Penstock.RemoteStages.{Consumer, Counter}
 
   @moduletag :capture_log
@@ -52,6 +52,61 @@ defmodule Penstock.RemoteConsumerTest do
     assert node |> handled(1000) |> Enum.take(1000) == Enum.to_list(0..999)
     GenServer.stop(consumer)
     GenServer.stop(producer)
+  end
+
+  describe "a connection of another node" do
+    setup %{node: node, uri: uri} do
+      {:ok, _} = :erpc.call(node, :application, :ensure_all_started, [:penstock])
+      {:ok, far} = :erpc.call(node, GenServer, :start, [EventStore, uri, [name: Penstock.FarStore]])
+      :yes = :global.register_name(Penstock.FarStore, far)
+      on_exit(fn -> Process.exit(far, :kill) end)
+      %{connections: [far, {Penstock.FarStore, node}, {:global, Penstock.FarStore}]}
+    end
+
+    test "appends and reads, by its pid and every name", %{connections: connections, store: store} do
+      for {connection, revision} <- Enum.with_index(connections) do
+        assert {:ok, %{revision: ^revision}} =
+                 EventStore.append(connection, "s", Event.new("T", %{"n" => 1}), expect: :any)
+
+        assert {:ok, events} = EventStore.read(connection, "s", max_count: 10)
+        assert {:ok, ^events} = EventStore.read(store, "s")
+        assert length(events) == revision + 1
+      end
+
+      [connection | _] = connections
+
+      assert {:error, %Error{reason: :wrong_expected_version}} =
+               EventStore.append(connection, "s", Event.new("T", 1), expect: :no_stream)
+
+      assert_raise ArgumentError, ~r/takes events made by/, fn ->
+        EventStore.append(connection, "s", [nil])
+      end
+    end
+
+    test "is what subscriptions read from, over a connection of their own", %{
+      connections: connections,
+      store: store
+    } do
+      fill(store, "s", 20)
+
+      for connection <- connections do
+        producer = subscribe(connection, "s")
+        assert producer |> take(consume(producer, 100), 20) |> revisions() == Enum.to_list(0..19)
+      end
+    end
+
+    test "that is none, not there, or on a node that is gone, is said", %{node: node} do
+      assert_raise ArgumentError, ~r/got: :logger, a process that is none/, fn ->
+        EventStore.read({:logger, node}, "s")
+      end
+
+      assert {:error, %Error{reason: :not_started}} = EventStore.read({Penstock.NoStore, node}, "s")
+
+      assert {:error, %Error{reason: :unavailable, retry?: true, message: message}} =
+               EventStore.read({Penstock.FarStore, :"nowhere@127.0.0.1"}, "s")
+
+      assert message =~ "the node nowhere@127.0.0.1, where the connection is, cannot be reached"
+    end
   end
 
   test "the end of a consumer's node takes its demand with it", %{store: store} do

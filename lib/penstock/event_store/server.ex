@@ -32,7 +32,8 @@ defmodule Penstock.EventStore.Server do
 
   use GenServer
 
-  alias Penstock.{Error, Native}
+  alias Penstock.{Error, Native, Options}
+  alias Penstock.EventStore.Settings
 
   @type option ::
           {:port, :inet.port_number()}
@@ -52,6 +53,11 @@ defmodule Penstock.EventStore.Server do
       GenServer.start_link(__MODULE__, settings, Keyword.take(options, [:name]))
     end
   end
+
+  @doc "A specification to start it under a supervisor; its id is its name, if it has one."
+  @spec child_spec([option]) :: Supervisor.child_spec()
+  def child_spec(options),
+    do: %{id: Settings.id(options, __MODULE__), start: {__MODULE__, :start_link, [options]}, type: :worker}
 
   @doc "The port that the server listens on."
   @spec port(GenServer.server()) :: :inet.port_number()
@@ -115,6 +121,7 @@ defmodule Penstock.EventStore.Server do
 
   defp validate(options) do
     with :ok <- known(options),
+         :ok <- validate_name(options[:name]),
          {:ok, port} <- validate_port(Keyword.get(options, :port, @default_port)),
          {:ok, data_dir} <- validate_data_dir(Keyword.get(options, :data_dir, :memory)),
          {:ok, advertise} <- validate_advertise(Keyword.get(options, :advertise)) do
@@ -128,6 +135,9 @@ defmodule Penstock.EventStore.Server do
         [] ->
           :ok
 
+        [twice | _] when twice in [:port, :data_dir, :name] ->
+          invalid(twice, "option #{inspect(twice)} is given more than once")
+
         [unknown | _] ->
           invalid(
             unknown,
@@ -139,16 +149,32 @@ defmodule Penstock.EventStore.Server do
     end
   end
 
+  defp validate_name(name) do
+    if name == nil or Options.name?(name),
+      do: :ok,
+      else:
+        invalid(
+          :name,
+          "option :name must be an atom, {:global, term} or {:via, registry, term}, got: #{inspect(name)}"
+        )
+  end
+
   defp validate_port(port) when port in 0..65_535, do: {:ok, port}
 
   defp validate_port(other),
     do: invalid(:port, "option :port must be an integer from 0 to 65535, got: #{inspect(other)}")
 
   defp validate_data_dir(:memory), do: {:ok, nil}
-  defp validate_data_dir(path) when is_binary(path) and path != "", do: {:ok, Path.expand(path)}
 
-  defp validate_data_dir(other),
-    do: invalid(:data_dir, "option :data_dir must be a path or :memory, got: #{inspect(other)}")
+  defp validate_data_dir(path) do
+    if is_binary(path) and path != "" and String.valid?(path),
+      do: {:ok, Path.expand(path)},
+      else:
+        invalid(
+          :data_dir,
+          "option :data_dir must be a path or :memory, got: #{inspect(path)}#{Options.hint(path)}"
+        )
+  end
 
   # What a host and a port are is for the core to say.
   defp validate_advertise(nil), do: {:ok, nil}

@@ -2,7 +2,11 @@ defmodule Penstock.EventStore.Settings do
   @moduledoc false
   # The options of a connection and of its calls.
 
+  alias Penstock.Options
+
+  @most 0x7FFF_FFFF_FFFF_FFFF
   @revision "an integer from 0 on"
+  @expectation ":any, :no_stream, :stream_exists or #{@revision} (-1, -2 and -4 of other clients are :no_stream, :any and :stream_exists)"
 
   def start do
     [
@@ -11,14 +15,14 @@ defmodule Penstock.EventStore.Settings do
         required: true,
         doc: "Where the server is: `esdb://host:port?tls=false`."
       ],
-      name: [type: :any, default: nil, doc: "A name of the process, of any kind that `GenServer` takes."]
+      name: [type: :name, default: nil, doc: "A name of the process, of any kind that `GenServer` takes."]
     ]
   end
 
   def append do
     [
       expect: [
-        type: {:check, &__MODULE__.expectation?/1, ":any, :no_stream, :stream_exists or #{@revision}"},
+        type: {:check, &__MODULE__.expectation?/1, @expectation},
         default: :any,
         doc: "What the stream has to be: anything, missing, there, or with this revision as its last."
       ]
@@ -30,10 +34,10 @@ defmodule Penstock.EventStore.Settings do
       from: [
         type: {:check, &__MODULE__.place?/1, ":start, :end or #{@revision}"},
         default: :start,
-        doc: "The first event, inclusive."
+        doc: "The first event, inclusive. `:end` is where reading backwards begins."
       ],
       direction: [type: {:in, [:forwards, :backwards]}, default: :forwards, doc: "Which way to read."],
-      max_count: [type: :pos_integer, default: 1000, doc: "How many events at most."],
+      max_count: [type: :counted, default: 1000, doc: "How many events at most."],
       resolve_links?: [
         type: :boolean,
         default: true,
@@ -43,6 +47,40 @@ defmodule Penstock.EventStore.Settings do
     ]
   end
 
+  @doc "The options of a read, validated."
+  @spec read!(term) :: map
+  def read!(options) do
+    case Options.validate!(options, read(), "Penstock.EventStore.read") do
+      %{from: :end, direction: :forwards} ->
+        raise ArgumentError,
+              "Penstock.EventStore.read: from: :end takes direction: :backwards; there is nothing after the end to read " <>
+                "forwards, and Penstock.LinearSubscription waits for what comes"
+
+      options ->
+        options
+    end
+  end
+
+  @doc "The name of a stream; raises for what is none, naming `what` was to have it."
+  @spec stream_name!(term, String.t()) :: String.t()
+  def stream_name!("$all", what) do
+    raise ArgumentError,
+          "#{what} cannot be \"$all\": that is no stream but the log of all streams, which Penstock does not read yet"
+  end
+
+  def stream_name!(stream, what) do
+    if is_binary(stream) and stream != "" and String.valid?(stream) do
+      stream
+    else
+      raise ArgumentError,
+            "#{what} takes a string that is not empty, got: #{inspect(stream)}#{Options.hint(stream)}"
+    end
+  end
+
+  @doc "What a supervisor calls a child: by its name, for there may be several."
+  @spec id(term, module) :: term
+  def id(options, module), do: (Keyword.keyword?(options) && options[:name]) || module
+
   def native_read(options) do
     {options.from, options.direction, options.max_count, options.resolve_links?, options.json == :decode}
   end
@@ -50,5 +88,5 @@ defmodule Penstock.EventStore.Settings do
   def expectation?(value), do: value in [:any, :no_stream, :stream_exists] or revision?(value)
   def place?(value), do: value in [:start, :end] or revision?(value)
 
-  defp revision?(value), do: is_integer(value) and value in 0..0x7FFF_FFFF_FFFF_FFFF
+  defp revision?(value), do: is_integer(value) and value in 0..@most
 end

@@ -2,7 +2,7 @@ defmodule Penstock.LinearSubscription.Settings do
   @moduledoc false
   # The options of a linear subscription: what each takes, and what start-up makes of them.
 
-  alias Penstock.{Dispatcher, Event, Options}
+  alias Penstock.{Dispatcher, Event, EventStore, Options}
 
   @read_opts [
     max_count: [
@@ -18,16 +18,24 @@ defmodule Penstock.LinearSubscription.Settings do
   ]
 
   @process [
-    name: [type: :any, default: nil, doc: "A name of the process, of any kind that `GenServer` takes."],
+    name: [type: :name, default: nil, doc: "A name of the process, of any kind that `GenServer` takes."],
     timeout: [
-      type: {:check, &__MODULE__.timeout?/1, "milliseconds or :infinity"},
+      type: :milliseconds,
       default: :infinity,
       doc: "How long the start may take, in ms."
     ],
-    debug: [type: {:check, &is_list/1, "a list"}, default: [], doc: "As `GenServer` takes it."],
-    spawn_opt: [type: {:check, &is_list/1, "a list"}, default: [], doc: "As `GenServer` takes it."],
+    debug: [
+      type: {:check, &__MODULE__.proper_list?/1, "a list"},
+      default: [],
+      doc: "As `GenServer` takes it."
+    ],
+    spawn_opt: [
+      type: {:check, &__MODULE__.proper_list?/1, "a list"},
+      default: [],
+      doc: "As `GenServer` takes it."
+    ],
     hibernate_after: [
-      type: {:check, &__MODULE__.timeout?/1, "milliseconds or :infinity"},
+      type: :milliseconds,
       default: :infinity,
       doc: "How long to wait without a message before hibernating, in ms."
     ]
@@ -63,13 +71,13 @@ defmodule Penstock.LinearSubscription.Settings do
                   "in memory for as long as it is kept itself."
             ],
             buffer_size: [
-              type: :pos_integer,
+              type: :counted,
               default: 10_000,
               doc:
                 "How many events may wait, read and not asked for. Then the server is asked to wait; nothing is discarded."
             ],
             buffer_bytes: [
-              type: :pos_integer,
+              type: :counted,
               default: 4_194_304,
               doc: "The same in bytes."
             ],
@@ -81,7 +89,8 @@ defmodule Penstock.LinearSubscription.Settings do
             dispatcher: [
               type:
                 {:check, &__MODULE__.dispatcher?/1,
-                 "Penstock.DemandDispatcher or GenStage.DemandDispatcher, also with options"},
+                 "Penstock.DemandDispatcher or GenStage.DemandDispatcher, also with :max_demand and " <>
+                   ":shuffle_demands_on_first_dispatch"},
               default: Penstock.DemandDispatcher,
               doc: "Who gets which events, if there is more than one consumer."
             ],
@@ -95,7 +104,18 @@ defmodule Penstock.LinearSubscription.Settings do
   def schema, do: @schema
   def read_schema, do: @read_opts
 
-  def validate!(options), do: Options.validate!(options, @schema, "Penstock.LinearSubscription")
+  def validate!(options) do
+    settings = Options.validate!(options, @schema, "Penstock.LinearSubscription")
+    EventStore.Settings.stream_name!(settings.stream_name, "Penstock.LinearSubscription: option :stream_name")
+    settings
+  end
+
+  @spec refuse_spawn_opt!(list) :: no_return
+  def refuse_spawn_opt!(options) do
+    raise ArgumentError,
+          "Penstock.LinearSubscription: option :spawn_opt takes what :erlang.spawn_opt/2 does, but for :monitor, got: " <>
+            inspect(options)
+  end
 
   @doc "What goes to the process."
   def process(settings) do
@@ -154,7 +174,7 @@ defmodule Penstock.LinearSubscription.Settings do
   defp refuse!(why) do
     raise ArgumentError,
           "Penstock.LinearSubscription: option :restore_stream_position! takes a function that returns :start, :end, " <>
-            "a revision (an integer from 0 to 9223372036854775807) or a Penstock.Event that was read from the stream; " <>
+            "a revision (an integer from 0 on) or a Penstock.Event that was read from the stream; " <>
             why
   end
 
@@ -221,18 +241,13 @@ defmodule Penstock.LinearSubscription.Settings do
   end
 
   def batch?(count), do: is_integer(count) and count in 1..1000
-  def timeout?(value), do: value == :infinity or (is_integer(value) and value >= 0)
+  def proper_list?(value), do: is_list(value) and not List.improper?(value)
 
-  def connection?(value),
-    do: is_pid(value) or (is_atom(value) and value not in [nil, true, false]) or name?(value)
-
-  defp name?({:global, _}), do: true
-  defp name?({:via, module, _}), do: is_atom(module)
-  defp name?({name, node}), do: is_atom(name) and is_atom(node)
-  defp name?(value), do: is_binary(value)
+  def connection?(value) when is_binary(value), do: value != "" and String.valid?(value)
+  def connection?(value), do: EventStore.Connection.name?(value)
 
   def restore?({module, function, arguments}),
-    do: is_atom(module) and is_atom(function) and is_list(arguments)
+    do: is_atom(module) and is_atom(function) and proper_list?(arguments)
 
   def restore?(function), do: is_function(function, 0)
 

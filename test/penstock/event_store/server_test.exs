@@ -83,7 +83,7 @@ defmodule Penstock.EventStore.ServerTest do
     Process.exit(killed, :kill)
     assert_receive {:DOWN, ^monitor, :process, ^killed, :killed}
     # a synchronous call: the supervisor has dealt with the death before it answers
-    assert [{Server, restarted, :worker, _}] = Supervisor.which_children(supervisor)
+    assert [{__MODULE__.Killed, restarted, :worker, [Server]}] = Supervisor.which_children(supervisor)
     assert restarted != killed
     assert health(free) == "204"
     Supervisor.stop(supervisor)

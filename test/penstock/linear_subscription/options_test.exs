@@ -155,8 +155,10 @@ defmodule Penstock.LinearSubscription.OptionsTest do
   test "a connection that is not there ends the start and is named" do
     Process.flag(:trap_exit, true)
 
-    assert {:error, {:noproc, {GenServer, :call, [Penstock.NoSuchStore | _]}}} =
+    assert {:error, {%Error{reason: :not_started, retry?: true, message: message}, _}} =
              start(:connection, Penstock.NoSuchStore)
+
+    assert message =~ "the connection Penstock.NoSuchStore is not started"
   end
 
   @tag :capture_log
