@@ -6,19 +6,40 @@ defmodule Bench do
 
   @doc "Starts `bin/server` on a free port; it ends with this VM, whose death closes its standard input."
   def start_server(arguments \\ ["--memory"]) do
+    {_port, "listening " <> address} = start("bin/server", ["--port", "0" | arguments])
+    "esdb://#{address}?tls=false"
+  end
+
+  @doc "Starts any program the same way: its port, and the first line that it prints."
+  def start(program, arguments) do
     port =
-      Port.open({:spawn_executable, Path.join(@root, "bench/with_parent")}, [
+      Port.open({:spawn_executable, path("bench/with_parent")}, [
         :binary,
         :exit_status,
         line: 200,
-        args: [Path.join(@root, "bin/server"), "--port", "0" | arguments]
+        args: [path(program) | arguments]
       ])
 
     receive do
-      {^port, {:data, {:eol, "listening " <> address}}} -> "esdb://#{address}?tls=false"
-      {^port, {:exit_status, status}} -> raise "bin/server ended with status #{status}"
+      {^port, {:data, {:eol, line}}} -> {port, line}
+      {^port, {:exit_status, status}} -> raise "#{program} ended with status #{status}"
     end
   end
+
+  @doc "The process that `start/2` started."
+  def pid(port) do
+    {:os_pid, parent} = Port.info(port, :os_pid)
+    "/proc/#{parent}/task/#{parent}/children" |> File.read!() |> String.split() |> hd()
+  end
+
+  @doc "Ends it with a signal, and waits until it has ended."
+  def stop(port, signal \\ "TERM") do
+    {_, 0} = System.cmd("kill", ["-#{signal}", pid(port)])
+    receive do: ({^port, {:exit_status, _}} -> :ok)
+  end
+
+  @doc "A path from the project's own folder."
+  def path(relative), do: Path.join(@root, relative)
 
   @doc "Host and port of a connection string of one host."
   def address(connection_string) do
