@@ -50,11 +50,14 @@ impl Store {
         Ok(LogPage { events: self.pairs(records, read.resolve, now)?, considered, next })
     }
 
-    /// Whether an event is at a position.
+    /// Whether reading may begin at a position: at an event, or at 0, which is the beginning.
     ///
     /// # Errors
     /// [`Fault::InvalidPosition`] when it lies between events, [`Fault::AheadOfLog`] when beyond them.
     pub fn check_position(&self, position: u64) -> Result<(), Fault> {
+        if position == 0 {
+            return Ok(());
+        }
         let found = self.storage.log_page(position, Direction::Forwards, PageSize::events(1))?;
         match found.first() {
             Some(record) if record.position == position => Ok(()),

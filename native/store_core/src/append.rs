@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use crate::Ticks;
-use crate::limits::{metadata_stream, with_truncation};
+use crate::draft::Draft;
+use crate::limits::{Limits, metadata_stream, with_truncation};
 use crate::record::Record;
 use crate::repeats::Repeat;
 use crate::store::{Expected, Fault, Store};
@@ -40,11 +41,11 @@ pub enum Appended {
     },
 }
 
-impl Store {
+impl Draft<'_> {
     /// Appends events to a stream if it is as expected.
     ///
     /// # Errors
-    /// [`Fault::StreamDeleted`] or [`Fault::Storage`]; nothing is written then.
+    /// [`Fault::StreamDeleted`] or [`Fault::Storage`]; nothing is to be written then.
     pub fn append(
         &mut self,
         name: &str,
@@ -53,7 +54,7 @@ impl Store {
         now: Ticks,
     ) -> Result<Appended, Fault> {
         let last = self.writable(name)?.and_then(|stream| stream.last);
-        let deleted = last.is_some() && self.limits_of(name).deleted();
+        let deleted = self.deleted(name);
         if deleted && expected == Expected::StreamExists {
             return Err(Fault::StreamDeleted(name.to_owned()));
         }
@@ -63,11 +64,14 @@ impl Store {
                 Ok(Appended::Done { revision: Some(revision), position: position.filter(|_| !deleted) })
             }
             Repeat::New if events.is_empty() => {
-                Ok(Appended::Done { revision: last, position: Some(self.skip()?) })
+                Ok(Appended::Done { revision: last, position: Some(self.skip()) })
             }
             Repeat::New => {
-                let written = self.put(name, events, now)?;
-                self.undelete(name, last, deleted, now)?;
+                let revived = self.revived(name, last, deleted, events)?;
+                let written = self.put(name, events, now);
+                if let Some((described, data)) = revived {
+                    self.put_metadata(&metadata_stream(&described), data, now);
+                }
                 let (revision, position) = written
                     .map_or((last, None), |record: Record| (Some(record.revision), Some(record.position)));
                 Ok(Appended::Done { revision, position })
@@ -75,38 +79,43 @@ impl Store {
         }
     }
 
-    /// A deleted stream that is written to, or described anew, begins after what was deleted.
-    fn undelete(&mut self, name: &str, last: Option<u64>, deleted: bool, now: Ticks) -> Result<(), Fault> {
+    /// A deleted stream that is written to, or described anew, begins after what was deleted: the stream and the
+    /// metadata that says so, which belongs to the same change.
+    fn revived(
+        &self,
+        name: &str,
+        last: Option<u64>,
+        deleted: bool,
+        events: &[NewEvent],
+    ) -> Result<Option<(String, Vec<u8>)>, Fault> {
         if deleted {
+            let current = self.metadata(name)?;
+            let current = current.as_ref().map(|record| (record.json, record.data()));
             let before = last.map_or(0, |last| last + 1);
-            return self.describe(name, before, now);
+            return Ok(Some((name.to_owned(), with_truncation(current, before))));
         }
-        let Some(described) = name.strip_prefix("$$").map(str::to_owned) else { return Ok(()) };
-        let was_deleted = match last.filter(|_| !described.starts_with("$$")) {
-            Some(last) => {
-                self.metadata_at(name, last)?.is_some_and(|record| crate::Limits::of(&record).deleted())
-            }
-            None => false,
+        let (Some(described), Some(event)) = (name.strip_prefix("$$"), events.last()) else {
+            return Ok(None);
         };
-        let next = self.next_revision(&described);
-        if was_deleted && next > 0 && !self.limits_of(&described).deleted() {
-            return self.describe(&described, next, now);
+        let next = self.next_revision(described);
+        let stays_deleted = Limits::of_data(event.json, &event.data).deleted();
+        if !self.deleted(described) || next == 0 || stays_deleted {
+            return Ok(None);
         }
-        Ok(())
+        Ok(Some((described.to_owned(), with_truncation(Some((event.json, &event.data)), next))))
     }
 
-    /// Writes a stream's metadata once more, with another start.
-    fn describe(&mut self, name: &str, before: u64, now: Ticks) -> Result<(), Fault> {
+    /// The last event of a stream's metadata.
+    fn metadata(&self, name: &str) -> Result<Option<Record>, Fault> {
         let metadata = metadata_stream(name);
-        let current = match self.next_revision(&metadata).checked_sub(1) {
-            Some(last) => self.metadata_at(&metadata, last)?,
-            None => None,
-        };
-        let data = with_truncation(current.as_ref(), before);
-        self.put_metadata(&metadata, data, now).map(|_| ())
+        match self.next_revision(&metadata).checked_sub(1) {
+            Some(last) => self.event(&metadata, last),
+            None => Ok(None),
+        }
     }
 
-    pub(crate) fn put_metadata(&mut self, metadata: &str, data: Vec<u8>, now: Ticks) -> Result<u64, Fault> {
+    /// Adds metadata of the store's own; its position.
+    pub(crate) fn put_metadata(&mut self, metadata: &str, data: Vec<u8>, now: Ticks) -> u64 {
         let event = NewEvent {
             id: self.new_id(),
             kind: "$metadata".to_owned(),
@@ -114,14 +123,22 @@ impl Store {
             data: data.into(),
             custom: Bytes::new(),
         };
-        let written = self.put(metadata, &[event], now)?;
-        Ok(written.map_or(self.head, |record| record.position))
+        self.put(metadata, &[event], now).map_or(self.head(), |record| record.position)
     }
+}
 
-    fn metadata_at(&self, name: &str, revision: u64) -> Result<Option<Record>, Fault> {
-        match self.streams.get(name) {
-            Some(stream) => Ok(self.storage.event(stream.number, revision)?),
-            None => Ok(None),
-        }
+impl Store {
+    /// [`Draft::append`], written at once as [`Store::write`] does.
+    ///
+    /// # Errors
+    /// Those of [`Draft::append`].
+    pub fn append(
+        &mut self,
+        name: &str,
+        expected: Expected,
+        events: &[NewEvent],
+        now: Ticks,
+    ) -> Result<Appended, Fault> {
+        self.write(|draft| draft.append(name, expected, events, now))
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! - `record`: an event as it is kept, in the form in which it is sent
 //! - `storage`, `memory`: what keeps records, and the kind that forgets
-//! - `store`: streams and the log; `append`, `delete`, `read`, `all` are its operations
+//! - `store`: streams and the log; `read`, `all` are what is asked of it
+//! - `draft`: what to write, decided without writing; `append`, `delete` are its operations
 //! - `repeats`: what an append of known ids answers
 //! - `limits`: what a stream's metadata says of its length
 //!
@@ -11,6 +12,7 @@
 mod all;
 mod append;
 mod delete;
+mod draft;
 mod limits;
 mod memory;
 mod read;
@@ -22,11 +24,12 @@ mod store;
 pub use all::{AllRead, LogPage};
 pub use append::{Appended, NewEvent};
 pub use delete::Deleted;
+pub use draft::Draft;
 pub use limits::{Limits, metadata_stream};
 pub use memory::Memory;
 pub use read::{Direction, Found, Page, PageSize, Pair, StreamPage, StreamRead};
 pub use record::Record;
-pub use storage::{Storage, StorageError, StreamNumber, StreamRow, Write};
+pub use storage::{Awaited, Storage, StorageError, StreamNumber, StreamRow, Write};
 pub use store::{Expected, Fault, Store};
 
 /// Ticks of 100 ns since 1970.

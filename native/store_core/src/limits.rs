@@ -28,7 +28,11 @@ impl Limits {
     /// The limits that an event of a metadata stream sets.
     #[must_use]
     pub fn of(record: &Record) -> Self {
-        let metadata = object(record).unwrap_or_default();
+        Self::of_data(record.json, record.data())
+    }
+
+    pub(crate) fn of_data(json: bool, data: &[u8]) -> Self {
+        let metadata = object(json, data).unwrap_or_default();
         let positive = |key: &str| metadata.get(key).and_then(Value::as_u64).filter(|number| *number > 0);
         let well_formed = ["$maxCount", "$tb", "$maxAge"]
             .iter()
@@ -63,18 +67,18 @@ impl Limits {
     }
 }
 
-/// The metadata of a stream with another `$tb`, the rest as it was.
-pub(crate) fn with_truncation(metadata: Option<&Record>, before: u64) -> Vec<u8> {
-    let mut metadata = metadata.and_then(object).unwrap_or_default();
+/// Metadata, of which is said whether it is JSON, with another `$tb` and the rest as it was.
+pub(crate) fn with_truncation(metadata: Option<(bool, &[u8])>, before: u64) -> Vec<u8> {
+    let mut metadata = metadata.and_then(|(json, data)| object(json, data)).unwrap_or_default();
     metadata.insert("$tb".to_owned(), Value::from(before));
     Value::Object(metadata).to_string().into_bytes()
 }
 
-fn object(record: &Record) -> Option<Map<String, Value>> {
-    if !record.json {
+fn object(json: bool, data: &[u8]) -> Option<Map<String, Value>> {
+    if !json {
         return None;
     }
-    match serde_json::from_slice(record.data()) {
+    match serde_json::from_slice(data) {
         Ok(Value::Object(object)) => Some(object),
         _ => None,
     }

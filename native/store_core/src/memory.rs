@@ -27,7 +27,7 @@ impl Memory {
 }
 
 impl Storage for Memory {
-    fn write(&mut self, change: Write) -> Result<(), StorageError> {
+    fn keep(&mut self, change: Write) {
         for record in change.records {
             let stream = record.stream as usize;
             if self.streams.len() <= stream {
@@ -43,7 +43,6 @@ impl Storage for Memory {
             }
             self.log.push(record);
         }
-        Ok(())
     }
 
     fn streams(&self) -> Result<(Vec<StreamRow>, u64), StorageError> {

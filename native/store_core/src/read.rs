@@ -47,7 +47,7 @@ impl PageSize {
         let mut bytes = 0;
         for record in records.take(self.events) {
             let record = record?;
-            bytes += record.encoded.len();
+            bytes += record.sent_length();
             page.push(record);
             if bytes >= self.bytes {
                 break;

@@ -1,5 +1,7 @@
 //! One event, encoded once, when it is appended: its bytes are those of the wire's `RecordedEvent`.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::Ticks;
@@ -9,7 +11,8 @@ use crate::storage::StreamNumber;
 /// An event of the log.
 ///
 /// `encoded` begins with the id as text (always [`Record::ID_LENGTH`] bytes), so that whoever wants another form
-/// of the id sends that and then the rest. It ends with the data.
+/// of the id sends that and then the rest. It ends with the data. The stream's name is not in it: a stream of many
+/// events has one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Where the event is in the log.
@@ -24,13 +27,13 @@ pub struct Record {
     pub created: Ticks,
     /// Whether the client said that the data is JSON.
     pub json: bool,
-    /// Where the stream's name lies in `encoded`: start and length.
-    pub name_at: (u32, u32),
+    /// The name of its stream; all events of a stream share it.
+    pub name: Arc<str>,
     /// Where the type lies in `encoded`: start and length.
     pub kind_at: (u32, u32),
     /// How many of the last bytes of `encoded` are the data.
     pub data_length: u32,
-    /// The event as readers get it.
+    /// The event as readers get it, but for the field with its stream's name, which goes behind the id.
     pub encoded: Bytes,
 }
 
@@ -38,7 +41,7 @@ pub struct Record {
 pub(crate) struct Place<'a> {
     pub position: u64,
     pub stream: StreamNumber,
-    pub name: &'a str,
+    pub name: &'a Arc<str>,
     pub revision: u64,
     pub created: Ticks,
 }
@@ -50,13 +53,21 @@ impl Record {
     /// The name of the event's stream.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.text(self.name_at)
+        &self.name
+    }
+
+    /// How many bytes the event takes where it is sent, about.
+    #[must_use]
+    pub fn sent_length(&self) -> usize {
+        self.encoded.len() + self.name.len()
     }
 
     /// The event's type.
     #[must_use]
     pub fn kind(&self) -> &str {
-        self.text(self.kind_at)
+        let (start, length) = self.kind_at;
+        let bytes = self.encoded.get(start as usize..start as usize + length as usize).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
     }
 
     /// The event's data.
@@ -66,23 +77,11 @@ impl Record {
         self.encoded.get(start..).unwrap_or_default()
     }
 
-    fn text(&self, (start, length): (u32, u32)) -> &str {
-        let bytes = self.encoded.get(start as usize..start as usize + length as usize).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
-    }
-
     pub(crate) fn new(event: &NewEvent, place: &Place<'_>) -> Self {
         let created = place.created.to_string();
         let content = if event.json { "application/json" } else { "application/octet-stream" };
-        let name = place.name.as_bytes();
-        let mut out = BytesMut::with_capacity(
-            180 + name.len() + event.kind.len() + event.custom.len() + event.data.len(),
-        );
+        let mut out = BytesMut::with_capacity(180 + event.kind.len() + event.custom.len() + event.data.len());
         put_id(&mut out, event.id);
-        put_key(&mut out, 2, LENGTH);
-        put_varint(&mut out, 1 + varint_length(name.len() as u64) + name.len() as u64);
-        put_bytes(&mut out, 3, name);
-        let name_at = behind(&out, name.len());
         put_number(&mut out, 3, place.revision);
         put_number(&mut out, 4, place.position);
         put_number(&mut out, 5, place.position);
@@ -103,7 +102,7 @@ impl Record {
             id: event.id,
             created: place.created,
             json: event.json,
-            name_at,
+            name: place.name.clone(),
             kind_at,
             data_length: event.data.len() as u32,
             encoded: out.freeze(),

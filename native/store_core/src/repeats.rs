@@ -1,7 +1,8 @@
 //! Whether an append is new, known, or not as expected. Ids alone decide; each stream has its own.
 
 use crate::append::NewEvent;
-use crate::store::{Expected, Fault, Store};
+use crate::draft::Draft;
+use crate::store::{Expected, Fault};
 
 /// What an append is, in view of the ids that its stream has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub(crate) enum Repeat {
     Wrong,
 }
 
-impl Store {
+impl Draft<'_> {
     pub(crate) fn judge(
         &self,
         name: &str,
@@ -22,7 +23,7 @@ impl Store {
         events: &[NewEvent],
         deleted: bool,
     ) -> Result<Repeat, Fault> {
-        let last = self.streams.get(name).and_then(|stream| stream.last);
+        let last = self.stream(name).and_then(|stream| stream.last);
         match (expected, last) {
             (Expected::Any, None) | (Expected::NoStream, None) => Ok(Repeat::New),
             (Expected::StreamExists, None) | (Expected::Revision(_), None) => Ok(Repeat::Wrong),
@@ -41,10 +42,9 @@ impl Store {
 
     /// The first event decides: once it is known all must be, and where they are does not matter.
     fn anywhere(&self, name: &str, events: &[NewEvent]) -> Result<Repeat, Fault> {
-        let Some(stream) = self.streams.get(name) else { return Ok(Repeat::New) };
         let mut found = None;
         for (index, event) in events.iter().enumerate() {
-            match self.storage.revision_of(stream.number, event.id)? {
+            match self.revision_of(name, event.id)? {
                 Some(revision) => found = Some(revision),
                 None if index == 0 => return Ok(Repeat::New),
                 None => return Ok(Repeat::Wrong),
@@ -58,12 +58,9 @@ impl Store {
 
     /// All events must lie one after another from a revision on.
     fn lying_at(&self, name: &str, first: u64, events: &[NewEvent]) -> Result<Repeat, Fault> {
-        let (Some(stream), Some(count)) = (self.streams.get(name), (events.len() as u64).checked_sub(1))
-        else {
-            return Ok(Repeat::Wrong);
-        };
+        let Some(count) = (events.len() as u64).checked_sub(1) else { return Ok(Repeat::Wrong) };
         for (event, revision) in events.iter().zip(first..) {
-            let there = self.storage.event(stream.number, revision)?;
+            let there = self.event(name, revision)?;
             if there.is_none_or(|record| record.id != event.id) {
                 return Ok(Repeat::Wrong);
             }
@@ -72,10 +69,7 @@ impl Store {
     }
 
     fn known(&self, name: &str, revision: u64) -> Result<Repeat, Fault> {
-        let record = match self.streams.get(name) {
-            Some(stream) => self.storage.event(stream.number, revision)?,
-            None => None,
-        };
+        let record = self.event(name, revision)?;
         Ok(Repeat::Known { revision, position: record.map(|record| record.position) })
     }
 }

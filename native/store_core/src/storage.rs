@@ -1,23 +1,45 @@
 //! What the store asks of whatever keeps its records.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use crate::read::{Direction, PageSize};
 use crate::record::Record;
 
-/// The number under which a stream's events are kept.
+/// The number under which a stream's events are kept; streams are numbered from 0 in the order of their first event.
 pub type StreamNumber = u32;
 
-/// Storage that failed; the text names the thing.
+/// Storage that failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct StorageError(pub String);
+pub enum StorageError {
+    /// What is to be read would have to be waited for, and the reader said that it does not wait.
+    #[error("what is to be read is not in memory")]
+    NotNow(Awaited),
+    /// There is no space left to write to.
+    #[error("{0}")]
+    Full(String),
+    /// Anything else; the text names the thing and what can be done.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What a reader would have had to wait for: `bytes` from `offset` on of a file that the storage has a number for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// The number of the file.
+    pub file: u64,
+    /// Where in it.
+    pub offset: u64,
+    /// How much of it.
+    pub bytes: usize,
+}
 
 /// What is kept of a stream besides its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRow {
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its number.
     pub number: StreamNumber,
     /// The revision of its last event, unless it has none.
@@ -35,15 +57,14 @@ pub struct Write {
     pub streams: Vec<StreamRow>,
     /// The position after the last event.
     pub head: u64,
+    /// Where the change was written, in whatever form the storage knows; nothing to a storage that does not write.
+    pub kept: u64,
 }
 
 /// Keeps records. A tombstone is in the log only; every other event is also at its revision in its stream.
 pub trait Storage: Send + Sync {
-    /// Makes a change; what it returns after is kept.
-    ///
-    /// # Errors
-    /// When nothing was written.
-    fn write(&mut self, change: Write) -> Result<(), StorageError>;
+    /// Makes a change readable. Storage that outlives the process has written it before.
+    fn keep(&mut self, change: Write);
 
     /// Every stream, and the position after the last event.
     ///

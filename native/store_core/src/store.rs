@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::Ticks;
-use crate::append::NewEvent;
+use crate::draft::Draft;
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::read::{Direction, PageSize};
-use crate::record::{Place, Record};
 use crate::storage::{Storage, StorageError, StreamNumber, StreamRow, Write};
 
 /// What a writer expects of a stream.
@@ -50,7 +48,7 @@ pub(crate) struct Stream {
     pub tombstoned: bool,
 }
 
-/// An event store. Operations that write take it by `&mut`; any number may read at once.
+/// An event store, as readers see it: any number may read at once.
 pub struct Store {
     pub(crate) storage: Box<dyn Storage>,
     pub(crate) streams: HashMap<Arc<str>, Stream>,
@@ -62,7 +60,7 @@ pub struct Store {
 /// What is common to every position; it keeps the first one away from 0, which clients take for the start.
 const FIRST_POSITION: u64 = 64;
 /// What an event takes of the log besides its bytes.
-const OVERHEAD: u64 = 64;
+pub(crate) const OVERHEAD: u64 = 64;
 
 impl Store {
     /// A store that forgets everything when it goes.
@@ -88,7 +86,7 @@ impl Store {
             {
                 store.limits.insert(described.into(), Limits::of(&record));
             }
-            store.streams.insert(name.into(), Stream { number, last, tombstoned });
+            store.streams.insert(name, Stream { number, last, tombstoned });
         }
         Ok(store)
     }
@@ -144,86 +142,45 @@ impl Store {
         Ok(self.streams.get(name).filter(|stream| stream.last.is_some()))
     }
 
-    /// The stream of a name, unless it is tombstoned.
-    pub(crate) fn writable(&self, name: &str) -> Result<Option<&Stream>, Fault> {
-        match self.streams.get(name) {
-            Some(stream) if stream.tombstoned => Err(Fault::StreamDeleted(name.to_owned())),
-            found => Ok(found),
+    /// Decides and makes it readable at once. Only for storage that keeps nothing beyond the process: anything else
+    /// has to write what a [`Draft`] decided before it is applied.
+    ///
+    /// # Errors
+    /// What `decide` returns; nothing is changed then.
+    pub fn write<T>(&mut self, decide: impl FnOnce(&mut Draft<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut draft = Draft::new(self);
+        let answer = decide(&mut draft)?;
+        if let Some(change) = draft.take() {
+            self.apply(change);
         }
+        Ok(answer)
     }
 
-    /// Takes a piece of the log for nothing.
-    pub(crate) fn skip(&mut self) -> Result<u64, Fault> {
-        let position = self.head;
-        self.storage.write(Write { head: position + OVERHEAD, ..Write::default() })?;
-        self.head = position + OVERHEAD;
-        Ok(position)
-    }
-
-    /// Writes events to the end of a stream; the position of the last one.
-    pub(crate) fn put(
-        &mut self,
-        name: &str,
-        events: &[NewEvent],
-        now: Ticks,
-    ) -> Result<Option<Record>, Fault> {
-        let revisions = self.next_revision(name)..;
-        let stream = self.number_of(name);
-        let mut head = self.head;
-        let mut records = Vec::with_capacity(events.len());
-        for (revision, event) in revisions.zip(events) {
-            let record = Record::new(event, &Place { position: head, stream, name, revision, created: now });
-            head += OVERHEAD + record.encoded.len() as u64;
-            records.push(record);
-        }
-        let Some(last) = records.last().cloned() else { return Ok(None) };
-        self.commit(records, Stream { number: stream, last: Some(last.revision), tombstoned: false }, head)?;
-        if let Some(described) = name.strip_prefix("$$") {
-            self.limits.insert(described.into(), Limits::of(&last));
-        }
-        Ok(Some(last))
-    }
-
-    /// Writes a tombstone; its position.
-    pub(crate) fn put_tombstone(&mut self, name: &str, event: &NewEvent, now: Ticks) -> Result<u64, Fault> {
-        let (stream, position) = (self.number_of(name), self.head);
-        let place = Place { position, stream, name, revision: crate::LAST_REVISION, created: now };
-        let record = Record::new(event, &place);
-        let last = self.streams.get(name).and_then(|stream| stream.last);
-        let head = position + OVERHEAD + record.encoded.len() as u64;
-        self.commit(vec![record], Stream { number: stream, last, tombstoned: true }, head)?;
-        if let Some(described) = name.strip_prefix("$$") {
-            self.limits.remove(described);
-        }
-        Ok(position)
-    }
-
-    fn commit(&mut self, records: Vec<Record>, stream: Stream, head: u64) -> Result<(), Fault> {
-        let name = records.first().map(|record| record.name().to_owned()).unwrap_or_default();
-        let row = StreamRow {
-            name: name.clone(),
-            number: stream.number,
-            last: stream.last,
-            tombstoned: stream.tombstoned,
-        };
-        self.storage.write(Write { records, streams: vec![row], head })?;
-        self.head = head;
-        match self.streams.get_mut(name.as_str()) {
-            Some(known) => *known = stream,
-            None => {
-                self.streams.insert(name.into(), stream);
+    /// Makes a change readable that was decided by a [`Draft`] of this store. Changes are applied in their order.
+    pub fn apply(&mut self, change: Write) {
+        for StreamRow { name, number, last, tombstoned } in &change.streams {
+            if let Some(described) = name.strip_prefix("$$") {
+                let newest = change.records.iter().rev().find(|record| record.stream == *number);
+                match newest.filter(|_| !tombstoned) {
+                    Some(record) => self.limits.insert(described.into(), Limits::of(record)),
+                    None => self.limits.remove(described),
+                };
+            }
+            let stream = Stream { number: *number, last: *last, tombstoned: *tombstoned };
+            match self.streams.get_mut(name) {
+                Some(known) => *known = stream,
+                None => {
+                    self.streams.insert(name.clone(), stream);
+                }
             }
         }
-        Ok(())
-    }
-
-    fn number_of(&self, name: &str) -> StreamNumber {
-        self.streams.get(name).map_or(self.streams.len() as StreamNumber, |stream| stream.number)
+        self.head = change.head;
+        self.storage.keep(change);
     }
 
     /// An id for an event of the store's own: a version 4 UUID that depends on the seed and the log's length.
-    pub(crate) fn new_id(&self) -> u128 {
-        let mut mixed = self.seed ^ u128::from(self.head);
+    pub(crate) fn new_id(&self, head: u64) -> u128 {
+        let mut mixed = self.seed ^ u128::from(head);
         mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
         mixed ^= mixed >> 67;
         mixed = mixed.wrapping_mul(0xda94_2042_e4dd_58b5_2d35_8dcc_aa6c_78a5);

@@ -56,6 +56,7 @@ struct NaiveStream {
     ids: Vec<u128>,
     max_count: Option<u64>,
     truncate_before: Option<u64>,
+    described: bool,
     tombstoned: bool,
 }
 
@@ -72,7 +73,7 @@ impl NaiveStream {
     }
 
     fn deleted(&self) -> bool {
-        self.truncate_before == Some(LAST_REVISION) && !self.ids.is_empty()
+        self.truncate_before == Some(LAST_REVISION)
     }
 
     fn first(&self) -> u64 {
@@ -129,14 +130,16 @@ impl NaiveStream {
         let (last, deleted) = (self.last(), self.deleted());
         let right = match expected {
             Expected::StreamExists if deleted => return Outcome::Gone,
-            Expected::Any | Expected::StreamExists => true,
-            Expected::NoStream => deleted,
+            Expected::Any => last.is_some() || self.described,
+            Expected::StreamExists => last.is_some(),
+            Expected::NoStream => deleted || last.is_none() && self.described,
             Expected::Revision(revision) => Some(revision) == last,
         };
-        if last.is_none() || !right {
+        if !right {
             return Outcome::Wrong(last);
         }
         (self.max_count, self.truncate_before) = (None, Some(LAST_REVISION));
+        self.described = true;
         Outcome::Written(None)
     }
 }
@@ -200,10 +203,11 @@ fn run(store: &mut Store, naive: &mut Naive, step: Step) {
         }
         Step::Limit { name, max_count, truncate_before } => {
             let stream = naive.streams.entry(name).or_default();
-            if stream.deleted() {
-                return;
-            }
-            (stream.max_count, stream.truncate_before) = (max_count, truncate_before);
+            let start = match stream.deleted() && !stream.ids.is_empty() {
+                true => Some(stream.ids.len() as u64),
+                false => truncate_before,
+            };
+            (stream.max_count, stream.truncate_before, stream.described) = (max_count, start, true);
             let count = max_count.map(|count| format!("\"$maxCount\":{count}"));
             let before = truncate_before.map(|before| format!("\"$tb\":{before}"));
             let fields: Vec<_> = count.into_iter().chain(before).collect();

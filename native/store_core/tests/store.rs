@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use store_core::{
-    AllRead, Appended, Deleted, Direction, Expected, Fault, Found, NewEvent, PageSize, Pair, Store,
+    AllRead, Appended, Deleted, Direction, Draft, Expected, Fault, Found, NewEvent, PageSize, Pair, Store,
     StreamRead, Ticks,
 };
 
@@ -167,4 +167,85 @@ fn the_log_is_read_from_any_position_of_an_event_and_from_no_other() {
     assert_eq!(store.check_position(positions[1]), Ok(()));
     assert_eq!(store.check_position(positions[1] + 1), Err(Fault::InvalidPosition));
     assert_eq!(store.check_position(store.head()), Err(Fault::AheadOfLog));
+}
+
+#[test]
+fn a_stream_that_has_only_metadata_is_deleted_expecting_any_or_nothing_and_begins_at_its_first_event() {
+    for expected in [Expected::Any, Expected::NoStream] {
+        let mut store = Store::in_memory(1);
+        assert_eq!(store.delete("s", expected, 0), Ok(Deleted::Wrong { current: None }));
+        append(&mut store, "$$s", &[event(1, "$metadata", "{\"mine\":2}")]);
+        assert_eq!(store.delete("s", Expected::Revision(0), 0), Ok(Deleted::Wrong { current: None }));
+        assert!(matches!(store.delete("s", expected, 0), Ok(Deleted::Done(_))));
+        assert_eq!(metadata(&store, "s"), "{\"$tb\":9223372036854775807}");
+        append(&mut store, "s", &[event(2, "T", "{}")]);
+        assert_eq!(revisions(&store, "s", 0), [0]);
+    }
+}
+
+#[test]
+fn position_0_is_the_beginning_of_every_log() {
+    let mut store = Store::in_memory(1);
+    assert_eq!(store.check_position(0), Ok(()), "also of an empty one");
+    fill(&mut store, "s", 2);
+    assert_eq!(store.check_position(0), Ok(()));
+    let (size, direction) = (PageSize::events(100), Direction::Forwards);
+    let all = AllRead { from: 0, direction, size, resolve: false, fits: None };
+    assert_eq!(store.read_all(&all, 0).unwrap().events.len(), 2);
+    let backwards = AllRead { direction: Direction::Backwards, ..all };
+    assert!(store.read_all(&backwards, 0).unwrap().events.is_empty());
+}
+
+#[test]
+fn what_brings_a_deleted_stream_back_is_one_change() {
+    let mut store = Store::in_memory(1);
+    fill(&mut store, "s", 3);
+    store.delete("s", Expected::Any, 0).unwrap();
+    for (name, written) in [("s", ["s", "$$s"]), ("$$s", ["$$s", "$$s"])] {
+        let mut draft = Draft::new(&store);
+        draft.append(name, Expected::Any, &[event(50, "T", "{}")], 0).unwrap();
+        let change = draft.take().unwrap();
+        let names: Vec<_> = change.records.iter().map(|record| record.name()).collect();
+        assert_eq!(names, written);
+        assert!(draft.take().is_none());
+    }
+}
+
+#[test]
+fn a_draft_knows_what_it_decided_and_the_store_does_not() {
+    let mut store = Store::in_memory(1);
+    fill(&mut store, "s", 2);
+    let mut draft = Draft::new(&store);
+    let new = [event(7, "T", "{}"), event(8, "T", "{}")];
+    let done = draft.append("s", Expected::Revision(1), &new, 0).unwrap();
+    let first = draft.take().unwrap();
+    assert_eq!(draft.append("s", Expected::Revision(1), &new, 0), Ok(done), "the same again");
+    assert_eq!(draft.append("s", Expected::Any, &new, 0), Ok(done), "the same again");
+    assert!(draft.take().is_none());
+    draft.append("t", Expected::NoStream, &new, 0).unwrap();
+    let second = draft.take().unwrap();
+    assert_eq!(
+        draft.append("t", Expected::NoStream, &[event(9, "T", "{}")], 0),
+        Ok(Appended::Wrong { current: Some(1) })
+    );
+    draft.tombstone("t", Expected::Any, 0).unwrap();
+    let third = draft.take().unwrap();
+    assert_eq!(draft.append("t", Expected::Any, &new, 0), Err(Fault::StreamDeleted("t".to_owned())));
+    assert_eq!((store.next_revision("s"), store.next_revision("t")), (2, 0));
+    for change in [first, second, third] {
+        store.apply(change);
+    }
+    assert_eq!((store.next_revision("s"), store.next_revision("t")), (4, 2));
+    assert_eq!(revisions(&store, "s", 0), [0, 1, 2, 3]);
+    assert!(store.check_stream("t").is_err());
+}
+
+#[test]
+fn events_of_a_stream_share_its_name() {
+    let mut store = Store::in_memory(1);
+    fill(&mut store, &"n".repeat(60_000), 3);
+    let events = read_at(&store, &"n".repeat(60_000), false, 0);
+    let names: Vec<_> = events.iter().map(|pair| pair.event.as_ref().unwrap().name.as_ptr()).collect();
+    assert!(names.iter().all(|name| *name == names[0]));
+    assert!(events.iter().all(|pair| pair.event.as_ref().unwrap().encoded.len() < 1_000));
 }
