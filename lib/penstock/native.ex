@@ -12,7 +12,7 @@ defmodule Penstock.Native do
     |> :erlang.load_nif(0)
   end
 
-  def server_start(_port, _data_dir, _advertise, _tag), do: :erlang.nif_error(:not_loaded)
+  def server_start(_port, _data_dir, _fsync, _advertise, _tag), do: :erlang.nif_error(:not_loaded)
   def server_stop(_resource), do: :erlang.nif_error(:not_loaded)
 
   def stage_new(_buffer_size, _keep, _dispatcher), do: :erlang.nif_error(:not_loaded)

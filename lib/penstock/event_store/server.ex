@@ -17,6 +17,8 @@ defmodule Penstock.EventStore.Server do
     * `:port` - the port to listen on, 0 for a free one; default 2113
     * `:data_dir` - the directory to keep events in, which is made if there is none, or `:memory` (the default) to
       forget them when the server ends
+    * `:fsync` - when an append is acknowledged, where there is a `:data_dir`: `:group` (the default) when the disk has it,
+      those that wait being synced together; `:never` when the operating system has it
     * `:advertise` - where clients are told to find the server, `"HOST"` or `"HOST:PORT"`: a name or an IP address
       (IPv6 in brackets); default: where it listens. Clients that discover the nodes of a cluster use it, and so does
       whatever reads `/gossip`; for a server behind a forwarded port or a proxy
@@ -26,8 +28,8 @@ defmodule Penstock.EventStore.Server do
   `:data_dir_unusable` or `:corrupted_data`. Should the server end by itself, the process ends with a `Penstock.Error`
   that says why; the port and the directory are free by then, so a supervisor can start the next one.
 
-  An append is acknowledged when the operating system has it: it survives the end of the VM, however sudden, but not
-  necessarily that of the machine.
+  What was acknowledged survives the end of the VM, however sudden, and with `fsync: :group` that of the machine, too.
+  The guide "The data folder" says what is promised, and what can be done when a folder is refused.
   """
 
   use GenServer
@@ -38,6 +40,7 @@ defmodule Penstock.EventStore.Server do
   @type option ::
           {:port, :inet.port_number()}
           | {:data_dir, Path.t() | :memory}
+          | {:fsync, :group | :never}
           | {:advertise, String.t()}
           | {:name, GenServer.name()}
 
@@ -72,12 +75,12 @@ defmodule Penstock.EventStore.Server do
   def stop(server, reason \\ :normal, timeout \\ :infinity), do: GenServer.stop(server, reason, timeout)
 
   @impl GenServer
-  def init(%{port: port, data_dir: data_dir, advertise: advertise}) do
+  def init(%{port: port, data_dir: data_dir, fsync: fsync, advertise: advertise}) do
     # so that terminate/2 gives back the port before a supervisor starts the next one
     Process.flag(:trap_exit, true)
     tag = make_ref()
 
-    with {:ok, resource} <- Native.server_start(port, data_dir, advertise, tag),
+    with {:ok, resource} <- Native.server_start(port, data_dir, fsync, advertise, tag),
          {:ok, port} <- await_start(tag) do
       {:ok, %{resource: resource, tag: tag, port: port}}
     else
@@ -124,24 +127,25 @@ defmodule Penstock.EventStore.Server do
          :ok <- validate_name(options[:name]),
          {:ok, port} <- validate_port(Keyword.get(options, :port, @default_port)),
          {:ok, data_dir} <- validate_data_dir(Keyword.get(options, :data_dir, :memory)),
+         {:ok, fsync} <- validate_fsync(Keyword.get(options, :fsync, :group)),
          {:ok, advertise} <- validate_advertise(Keyword.get(options, :advertise)) do
-      {:ok, %{port: port, data_dir: data_dir, advertise: advertise}}
+      {:ok, %{port: port, data_dir: data_dir, fsync: fsync, advertise: advertise}}
     end
   end
 
   defp known(options) do
     if Keyword.keyword?(options) do
-      case Keyword.keys(options) -- [:port, :data_dir, :advertise, :name] do
+      case Keyword.keys(options) -- [:port, :data_dir, :fsync, :advertise, :name] do
         [] ->
           :ok
 
-        [twice | _] when twice in [:port, :data_dir, :name] ->
+        [twice | _] when twice in [:port, :data_dir, :fsync, :advertise, :name] ->
           invalid(twice, "option #{inspect(twice)} is given more than once")
 
         [unknown | _] ->
           invalid(
             unknown,
-            "unknown option #{inspect(unknown)}; it takes :port, :data_dir, :advertise and :name"
+            "unknown option #{inspect(unknown)}; it takes :port, :data_dir, :fsync, :advertise and :name"
           )
       end
     else
@@ -187,6 +191,11 @@ defmodule Penstock.EventStore.Server do
 
   defp invalid_advertise(other),
     do: invalid(:advertise, ~s(option :advertise must be "HOST" or "HOST:PORT", got: #{inspect(other)}))
+
+  defp validate_fsync(fsync) when fsync in [:group, :never], do: {:ok, fsync}
+
+  defp validate_fsync(other),
+    do: invalid(:fsync, "option :fsync must be :group or :never, got: #{inspect(other)}")
 
   defp invalid(option, message) do
     {:error, %Error{reason: :invalid_argument, message: message, details: %{option: option}}}

@@ -11,7 +11,7 @@ use rustler::types::map::map_new;
 use rustler::{
     Atom, Encoder, Env, LocalPid, Monitor, NifResult, OwnedEnv, Reference, Resource, ResourceArc, Term,
 };
-use server::{Advertised, Ended, Options, Server, StartError, Storage};
+use server::{Advertised, Ended, Fsync, Options, Server, StartError, Storage};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -22,6 +22,8 @@ mod atoms {
         ok,
         error,
         stopped,
+        group,
+        never,
         penstock_server,
         port,
         data_dir,
@@ -48,6 +50,7 @@ static HELD: Mutex<Vec<Held>> = Mutex::new(Vec::new());
 struct Held {
     port: u16,
     data_dir: Option<PathBuf>,
+    fsync: Fsync,
 }
 
 /// A server that belongs to the process that started it.
@@ -78,10 +81,16 @@ fn server_start<'a>(
     env: Env<'a>,
     port: u16,
     data_dir: Option<String>,
+    fsync: Atom,
     advertise: Option<String>,
     tag: Reference<'a>,
 ) -> NifResult<Term<'a>> {
     let started = Instant::now();
+    let fsync = match fsync {
+        group if group == atoms::group() => Fsync::Group,
+        never if never == atoms::never() => Fsync::Never,
+        _ => return Err(rustler::Error::BadArg),
+    };
     let advertise = match advertise.map(|text| text.parse::<Advertised>()).transpose() {
         Ok(advertise) => advertise,
         Err(refused) => {
@@ -105,7 +114,7 @@ fn server_start<'a>(
         resource.stop.send_replace(true);
     }
     let messages = Messages::new(owner, tag);
-    let wanted = Held { port, data_dir: data_dir.map(PathBuf::from) };
+    let wanted = Held { port, data_dir: data_dir.map(PathBuf::from), fsync };
     runtime.spawn(supervise(wanted, advertise, stopping, messages));
     timeslice::report(env, started);
     Ok((atoms::ok(), resource).encode(env))
@@ -179,7 +188,8 @@ async fn start(wanted: &Held, advertise: Option<Advertised>) -> Result<Server, S
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, wanted.port));
     loop {
         let storage = wanted.data_dir.clone().map_or(Storage::Memory, Storage::Disk);
-        let options = Options { advertise: advertise.clone(), ..Options::new(address, storage) };
+        let options =
+            Options { fsync: wanted.fsync, advertise: advertise.clone(), ..Options::new(address, storage) };
         match Server::start(options).await {
             Err(StartError::PortInUse { .. } | StartError::DataInUse { .. })
                 if Instant::now() < deadline && held_here(wanted) => {}

@@ -4,20 +4,28 @@ use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use server::{Advertised, Options, Storage};
+use server::{Advertised, Fsync, Options, Storage};
 
 /// What the command says of itself.
 pub const USAGE: &str = "\
-usage: server [--port N] [--data DIR | --memory] [--advertise HOST[:PORT]]
+usage: server [--port N] [--data DIR [--fsync WHEN] | --memory] [--advertise HOST[:PORT]]
+       server --check DIR
 
 An EventStoreDB-compatible server on 127.0.0.1.
 
   --port N       listen on port N (default 2113; 0 takes a free one)
   --data DIR     keep events in the folder DIR, which is made if there is none
+  --fsync WHEN   acknowledge an append when the disk has it (group, the default;
+                 appends that wait are synced together), or already when the
+                 operating system has it (never: what was acknowledged outlives the
+                 server, but perhaps not the machine)
   --memory       keep events in memory until the server ends (the default)
   --advertise HOST[:PORT]
                  tell clients that the server is at HOST, a name or an IP address,
                  and PORT (default: where it listens)
+  --check DIR    read everything in the folder DIR and change nothing: say what is
+                 whole, and what is damaged and where. Ends with 0 if all is whole.
+                 No server may have the folder open
   --help         show this
 
 Prints `listening 127.0.0.1:PORT` once it answers, and ends on SIGTERM or SIGINT.
@@ -28,6 +36,8 @@ Prints `listening 127.0.0.1:PORT` once it answers, and ends on SIGTERM or SIGINT
 pub enum Asked {
     /// A server.
     Start(Options),
+    /// To read all that is in a folder.
+    Check(PathBuf),
     /// The text above.
     Help,
 }
@@ -38,7 +48,9 @@ pub enum Asked {
 /// A sentence that names the argument, what it got and what it takes.
 pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, String> {
     let (mut port, mut data, mut memory, mut advertise) = (2113, None, false, None);
+    let (mut fsync, mut check, mut given) = (None, None, 0);
     while let Some(argument) = arguments.next() {
+        given += 1;
         // What is not UTF-8 is no option; it may be the name of a folder.
         match argument.to_str() {
             Some("--help" | "-h") => return Ok(Asked::Help),
@@ -53,6 +65,17 @@ pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, Str
                 let value = value(option, "a folder", &mut arguments)?;
                 data = Some(PathBuf::from(value));
             }
+            Some(option @ "--fsync") => {
+                let value = value(option, "group or never", &mut arguments)?;
+                fsync = Some(match value.to_str() {
+                    Some("group") => Fsync::Group,
+                    Some("never") => Fsync::Never,
+                    _ => return Err(format!("--fsync takes group or never, not {value:?}")),
+                });
+            }
+            Some(option @ "--check") => {
+                check = Some(PathBuf::from(value(option, "a folder", &mut arguments)?));
+            }
             Some(option @ "--advertise") => {
                 let value = value(option, "HOST or HOST:PORT", &mut arguments)?;
                 let address = value.to_string_lossy().parse::<Advertised>();
@@ -61,13 +84,22 @@ pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, Str
             _ => return Err(format!("unknown argument {argument:?}")),
         }
     }
+    match (check, given) {
+        (Some(folder), 1) => return Ok(Asked::Check(folder)),
+        (Some(_), _) => return Err("--check goes with no other option".to_owned()),
+        (None, _) => {}
+    }
+    if fsync.is_some() && data.is_none() {
+        return Err("--fsync needs --data".to_owned());
+    }
     let storage = match (data, memory) {
         (Some(_), true) => return Err("--data and --memory exclude each other".to_owned()),
         (Some(folder), false) => Storage::Disk(folder),
         (None, _) => Storage::Memory,
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    Ok(Asked::Start(Options { advertise, ..Options::new(address, storage) }))
+    let fsync = fsync.unwrap_or_default();
+    Ok(Asked::Start(Options { fsync, advertise, ..Options::new(address, storage) }))
 }
 
 /// The value of an option. One that looks like another option is rather a value that was forgotten.

@@ -3,67 +3,112 @@
 //! Readers hear that there is something new, never what: they read it from the store, so nothing can be lost,
 //! doubled or reordered between what was there before and what is new.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use store_core::{Expected, Fault, NewEvent, Store, Ticks};
-use tokio::sync::watch;
+use store_core::{Draft, Expected, Fault, NewEvent, StorageError, Store, Ticks};
+use store_disk::{Fetcher, Opened, without_waiting};
+use tokio::sync::{oneshot, watch};
 use tonic::Status;
 
+use crate::committer::Committer;
 use crate::connections::told;
 use crate::fault;
+use crate::watchers::Watchers;
+
+/// How often a read may have to wait for a disk before it does so where it is.
+const FETCHES: usize = 64;
 
 /// The shared store.
 pub struct Engine {
-    store: RwLock<Option<Store>>,
-    /// Storage that waits for a disk is not used on the threads that carry sockets.
-    blocking: bool,
+    store: Arc<RwLock<Option<Store>>>,
+    disk: Option<Disk>,
     stopping: watch::Receiver<bool>,
-    log: watch::Sender<()>,
-    streams: Mutex<HashMap<String, watch::Sender<()>>>,
+    watchers: Arc<Watchers>,
+}
+
+/// What a store on a disk has besides.
+struct Disk {
+    committer: Committer,
+    fetcher: Fetcher,
 }
 
 impl Engine {
-    /// Shares a store; `blocking` says whether its storage may wait for a disk.
-    pub fn new(store: Store, blocking: bool, stopping: watch::Receiver<bool>) -> Arc<Self> {
-        Arc::new(Self {
-            store: RwLock::new(Some(store)),
-            blocking,
-            stopping,
-            log: watch::Sender::new(()),
-            streams: Mutex::new(HashMap::new()),
-        })
+    /// Shares a store in memory.
+    pub fn in_memory(store: Store, stopping: watch::Receiver<bool>) -> Arc<Self> {
+        let store = Arc::new(RwLock::new(Some(store)));
+        Arc::new(Self { store, disk: None, stopping, watchers: Arc::default() })
     }
 
-    /// Reads.
+    /// Shares a store on a disk.
+    ///
+    /// # Errors
+    /// When the system has no thread for it.
+    pub fn on_disk(opened: Opened, stopping: watch::Receiver<bool>) -> std::io::Result<Arc<Self>> {
+        let Opened { store, journal, fetcher } = opened;
+        let store = Arc::new(RwLock::new(Some(store)));
+        let watchers = Arc::<Watchers>::default();
+        let committer = Committer::start(store.clone(), journal, watchers.clone())?;
+        Ok(Arc::new(Self { store, disk: Some(Disk { committer, fetcher }), stopping, watchers }))
+    }
+
+    /// Reads. What is not in memory is fetched from the disk while nobody is kept from anything; then `operation`
+    /// runs again.
     pub async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        operation: impl FnOnce(&Store, Ticks) -> Result<T, Fault> + Send + 'static,
+        operation: impl Fn(&Store, Ticks) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let engine = self.clone();
-        self.run(move || {
-            let store = engine.store.read().unwrap_or_else(PoisonError::into_inner);
-            operation(store.as_ref().ok_or_else(closed)?, now())
-        })
-        .await
+        let Some(disk) = &self.disk else { return self.look(operation) };
+        for _ in 0..FETCHES {
+            match without_waiting(|| self.look(&operation)) {
+                Err(Fault::Storage(StorageError::NotNow(awaited))) => {
+                    let fetcher = disk.fetcher.clone();
+                    let fetched = tokio::task::spawn_blocking(move || fetcher.fetch(awaited));
+                    fetched.await.map_err(|error| failed(&error.to_string()))?;
+                }
+                read => return read,
+            }
+        }
+        self.look(operation)
     }
 
-    /// Writes, and tells those who wait for the streams that may have changed.
+    fn look<T>(&self, operation: impl Fn(&Store, Ticks) -> Result<T, Fault>) -> Result<T, Fault> {
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        let read = operation(store.as_ref().ok_or_else(closed)?, now());
+        if let Err(Fault::Storage(StorageError::Failed(error))) = &read {
+            tracing::error!(%error, "events cannot be read");
+        }
+        read
+    }
+
+    /// Writes, and tells those who wait for the streams that may have changed. On a disk, it is kept and readable when
+    /// this returns.
     pub async fn write<T: Send + 'static>(
         self: &Arc<Self>,
         name: &str,
-        operation: impl FnOnce(&mut Store, &str, Ticks) -> Result<T, Fault> + Send + 'static,
+        operation: impl FnOnce(&mut Draft<'_>, &str, Ticks) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let (engine, name) = (self.clone(), name.to_owned());
-        self.run(move || {
-            let mut store = engine.store.write().unwrap_or_else(PoisonError::into_inner);
-            let written = operation(store.as_mut().ok_or_else(closed)?, &name, now());
+        let Some(disk) = &self.disk else {
+            let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+            let store_now = store.as_mut().ok_or_else(closed)?;
+            let written = store_now.write(|draft| operation(draft, name, now()));
             drop(store);
-            engine.tell(&name);
-            written
-        })
-        .await
+            self.watchers.tell(name);
+            return written;
+        };
+        let (sender, answer) = oneshot::channel();
+        let name = name.to_owned();
+        disk.committer.send(Box::new(move |draft| {
+            let decided = operation(draft, &name, now());
+            Box::new(move |written| {
+                // A client that is gone does not need to know.
+                let _ = sender.send(match written {
+                    Ok(()) => decided,
+                    Err(error) => Err(Fault::Storage(error)),
+                });
+            })
+        }));
+        answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Puts a system event into a new log: clients that look for one find it.
@@ -91,25 +136,14 @@ impl Engine {
     /// Lets go of the store, whoever still waits for it.
     pub async fn close(self: &Arc<Self>) {
         let engine = self.clone();
-        let closed = self.run(move || {
-            engine.store.write().unwrap_or_else(PoisonError::into_inner).take();
-            Ok(())
+        let closed = tokio::task::spawn_blocking(move || {
+            if let Some(disk) = &engine.disk {
+                disk.committer.end();
+            }
+            drop(engine.store.write().unwrap_or_else(PoisonError::into_inner).take());
         });
         if let Err(error) = closed.await {
             tracing::error!(%error, "the store was not closed well");
-        }
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        operation: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Fault> {
-        if !self.blocking {
-            return operation();
-        }
-        match tokio::task::spawn_blocking(operation).await {
-            Ok(result) => result,
-            Err(error) => Err(Fault::Storage(store_core::StorageError(error.to_string()))),
         }
     }
 
@@ -121,34 +155,21 @@ impl Engine {
 
     /// Hears of every write.
     pub fn watch_log(&self) -> watch::Receiver<()> {
-        self.log.subscribe()
+        self.watchers.log()
     }
 
     /// Hears of writes to a stream.
     pub fn watch_stream(&self, name: &str) -> watch::Receiver<()> {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        streams.retain(|_, sender| !sender.is_closed());
-        streams.entry(name.to_owned()).or_default().subscribe()
-    }
-
-    /// A write to a stream may write its metadata as well, and the reverse.
-    fn tell(&self, name: &str) {
-        self.log.send_replace(());
-        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if streams.is_empty() {
-            return;
-        }
-        let beside = store_core::metadata_stream(name);
-        for name in [name, &beside] {
-            if let Some(sender) = streams.get(name) {
-                sender.send_replace(());
-            }
-        }
+        self.watchers.stream(name)
     }
 }
 
 fn closed() -> Fault {
-    Fault::Storage(store_core::StorageError("the server is shutting down".to_owned()))
+    failed("the server is shutting down")
+}
+
+fn failed(why: &str) -> Fault {
+    Fault::Storage(StorageError::Failed(why.to_owned()))
 }
 
 /// The time, in the ticks that events carry.

@@ -71,9 +71,6 @@ pub fn of(fault: Fault) -> Status {
         Fault::StreamDeleted(name) => stream_deleted(&name),
         Fault::InvalidPosition => Status::unknown("Unexpected ReadAllResult: InvalidPosition"),
         Fault::AheadOfLog => Status::unknown("Unexpected ReadAllResult: Error"),
-        Fault::Storage(error) => {
-            tracing::error!(%error, "the storage failed");
-            Status::internal(error.to_string())
-        }
+        Fault::Storage(error) => Status::internal(error.to_string()),
     }
 }

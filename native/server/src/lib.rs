@@ -2,7 +2,8 @@
 //!
 //! - `server`, `connections`, `idle`, `advertise`: starting, listening, being found, ending
 //! - `engine`: the store as many tasks share it, and how they hear of what is new
-//! - `disk`, `disk_form`: storage in a folder
+//! - `disk`, `committer`: storage in a folder, and the thread that writes to it
+//! - `watchers`: who waits for something new
 //! - `route`, `calls`, `requests`, `codec`, `messages`, `ending`: from an HTTP request to a method, and its answers to bytes
 //! - `allowance`, `panics`: what a call may take, and what becomes of one that goes wrong
 //! - `append`, `batch`, `batch_answer`, `delete`: methods that write; `proposal` judges what they are sent
@@ -17,12 +18,10 @@ mod batch;
 mod batch_answer;
 mod calls;
 mod codec;
+mod committer;
 mod connections;
 mod delete;
 mod disk;
-mod disk_form;
-#[cfg(test)]
-mod disk_tests;
 mod ending;
 mod engine;
 mod fault;
@@ -44,7 +43,9 @@ mod requests;
 mod route;
 mod server;
 mod subscription;
+mod watchers;
 mod web;
 
 pub use advertise::{Advertised, NotAdvertised};
 pub use server::{Ended, Options, Server, StartError, Storage};
+pub use store_disk::{Finding, Fsync, OpenError, check};

@@ -1,8 +1,10 @@
 //! `penstock-server`: the embedded server as a process of its own.
 
 mod arguments;
+mod stderr;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use arguments::{Asked, USAGE};
@@ -18,7 +20,8 @@ fn main() -> ExitCode {
             say(std::io::stdout(), USAGE);
             ExitCode::SUCCESS
         }
-        Ok(Asked::Start(options)) => match run(options) {
+        Ok(Asked::Check(folder)) => check(&folder),
+        Ok(Asked::Start(options)) => match serve(options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 say(std::io::stderr(), &format!("server: {error}\n"));
@@ -35,6 +38,31 @@ fn main() -> ExitCode {
 /// Whoever called may not listen any more.
 fn say(mut to: impl std::io::Write, text: &str) {
     let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}
+
+/// Damage is said on stderr, all else on stdout.
+fn check(folder: &Path) -> ExitCode {
+    match server::check(folder) {
+        Ok(found) => {
+            say(std::io::stdout(), &lines("", &found.whole));
+            say(std::io::stderr(), &lines("damaged: ", &found.damaged));
+            if found.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            let folder = folder.display();
+            say(std::io::stderr(), &format!("server: data folder {folder} cannot be checked: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn lines(before: &str, lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{before}{line}\n")).collect()
+}
+
+fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+    tracing::subscriber::set_global_default(stderr::Stderr)?;
+    run(options)
 }
 
 #[tokio::main]

@@ -72,22 +72,34 @@ fn field_length(length: usize) -> usize {
 }
 
 fn record_length(record: &Record, ids: Ids) -> usize {
-    match ids {
+    let rest = match ids {
         Ids::Text => record.encoded.len(),
         Ids::Structured => {
             record.encoded.len() - Record::ID_LENGTH + field_length(structured(record.id).encoded_len())
         }
-    }
+    };
+    rest + field_length(field_length(record.name.len()))
 }
 
 fn write_record(record: &Record, ids: Ids, out: &mut impl BufMut) {
+    let (id, rest) = record.encoded.split_at_checked(Record::ID_LENGTH).unwrap_or_default();
     match ids {
-        Ids::Text => out.put_slice(&record.encoded),
-        Ids::Structured => {
-            prost::encoding::message::encode(1, &structured(record.id), out);
-            out.put_slice(record.encoded.get(Record::ID_LENGTH..).unwrap_or_default());
-        }
+        Ids::Text => out.put_slice(id),
+        Ids::Structured => prost::encoding::message::encode(1, &structured(record.id), out),
     }
+    write_name(&record.name, out);
+    out.put_slice(rest);
+}
+
+/// The stream's name, which the event's bytes lack: a `StreamIdentifier`.
+fn write_name(name: &str, out: &mut impl BufMut) {
+    const STREAM_IDENTIFIER: u32 = 2;
+    const STREAM_NAME: u32 = 3;
+    encode_key(STREAM_IDENTIFIER, WireType::LengthDelimited, out);
+    encode_varint(field_length(name.len()) as u64, out);
+    encode_key(STREAM_NAME, WireType::LengthDelimited, out);
+    encode_varint(name.len() as u64, out);
+    out.put_slice(name.as_bytes());
 }
 
 /// An id as two numbers.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use store_core::Store;
+use store_disk::Fsync;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -36,6 +37,8 @@ pub struct Options {
     pub address: SocketAddr,
     /// Where it keeps events.
     pub storage: Storage,
+    /// When an append to a folder is acknowledged.
+    pub fsync: Fsync,
     /// Where clients are told to find it; without one, where it listens.
     pub advertise: Option<Advertised>,
 }
@@ -44,7 +47,7 @@ impl Options {
     /// A server that listens here, keeps events there, and leaves the rest as it is.
     #[must_use]
     pub fn new(address: SocketAddr, storage: Storage) -> Self {
-        Self { address, storage, advertise: None }
+        Self { address, storage, fsync: Fsync::default(), advertise: None }
     }
 }
 
@@ -82,8 +85,8 @@ pub enum StartError {
         /// What the system said.
         error: String,
     },
-    /// The data folder holds what no server wrote.
-    #[error("data folder {} is corrupted: {error}", .folder.display())]
+    /// The data folder holds something else, or is damaged.
+    #[error("data folder {} is refused: {error}", .folder.display())]
     DataCorrupted {
         /// The folder asked for.
         folder: PathBuf,
@@ -115,7 +118,7 @@ impl Server {
         let address =
             listener.local_addr().map_err(|error| StartError::Address { address: options.address, error })?;
         let (stop, stopping) = watch::channel(false);
-        let engine = open(options.storage, stopping.clone()).await?;
+        let engine = open(options.storage, options.fsync, stopping.clone()).await?;
         let node = Node {
             engine: engine.clone(),
             instance: Uuid::new_v4(),
@@ -188,22 +191,19 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     })
 }
 
-async fn open(storage: Storage, stopping: watch::Receiver<bool>) -> Result<Arc<Engine>, StartError> {
+async fn open(
+    storage: Storage,
+    fsync: Fsync,
+    stopping: watch::Receiver<bool>,
+) -> Result<Arc<Engine>, StartError> {
     let seed = Uuid::new_v4().as_u128();
-    let (store, blocking) = match storage {
-        Storage::Memory => (Store::in_memory(seed), false),
+    let engine = match storage {
+        Storage::Memory => Engine::in_memory(Store::in_memory(seed), stopping),
         Storage::Disk(folder) => {
-            let path = folder.clone();
-            let opened = tokio::task::spawn_blocking(move || disk::open(&path, seed)).await;
-            // The storage engine may panic over what it did not write.
-            let panicked = |error: tokio::task::JoinError| StartError::DataCorrupted {
-                folder,
-                error: error.to_string(),
-            };
-            (opened.map_err(panicked)??, true)
+            let opened = disk::open(folder, fsync, seed).await?;
+            Engine::on_disk(opened, stopping).map_err(|error| StartError::Storage(error.to_string()))?
         }
     };
-    let engine = Engine::new(store, blocking, stopping);
     engine.furnish().await.map_err(|fault| StartError::Storage(fault.to_string()))?;
     Ok(engine)
 }
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     async fn engine(folder: &std::path::Path, stopping: watch::Receiver<bool>) -> Arc<Engine> {
-        open(Storage::Disk(folder.to_owned()), stopping).await.unwrap()
+        open(Storage::Disk(folder.to_owned()), Fsync::Group, stopping).await.unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

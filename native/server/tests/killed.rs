@@ -113,7 +113,7 @@ async fn a_folder_is_open_to_one_server_at_a_time() {
 async fn a_folder_whose_files_were_overwritten_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     start(folder.path()).await.unwrap().shutdown().await;
-    std::fs::write(folder.path().join("version"), b"nonsense").unwrap();
+    std::fs::write(folder.path().join("penstock"), b"nonsense").unwrap();
     let error = start(folder.path()).await.unwrap_err();
     assert!(matches!(error, StartError::DataCorrupted { .. }), "{error}");
     assert!(error.to_string().contains(&folder.path().display().to_string()));
@@ -128,19 +128,24 @@ async fn a_journal_that_lost_acknowledged_events_is_refused_by_name() {
         append(&mut client, "s", any(), vec![event(vec![number; 1_000])]).await.unwrap();
     }
     server.shutdown().await;
-    let journal = folder.path().join("0.jnl");
+    let journal = folder.path().join("00000001.log");
     let mut bytes = std::fs::read(&journal).unwrap();
     bytes[2_000..5_000].fill(0xff);
     std::fs::write(&journal, bytes).unwrap();
     let error = start(folder.path()).await.unwrap_err();
     assert!(matches!(error, StartError::DataCorrupted { .. }), "{error}");
-    assert!(error.to_string().contains(&folder.path().display().to_string()));
+    let text = error.to_string();
+    assert!(text.contains(&folder.path().display().to_string()), "{text}");
+    assert!(
+        text.contains("00000001.log: the frame at byte") && text.contains("Nothing was changed"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn a_store_whose_making_was_cut_short_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("lock"), b"").unwrap();
-    std::fs::write(folder.path().join("0.jnl"), b"").unwrap();
+    std::fs::write(folder.path().join("penstock.new"), b"penstock ev").unwrap();
+    std::fs::write(folder.path().join("00000001.log"), b"").unwrap();
     start(folder.path()).await.unwrap().shutdown().await;
 }

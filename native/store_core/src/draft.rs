@@ -121,6 +121,9 @@ impl<'a> Draft<'a> {
 
     /// Adds events to the end of a stream; the last one.
     pub(crate) fn put(&mut self, name: &str, events: &[NewEvent], now: Ticks) -> Option<Record> {
+        if events.is_empty() {
+            return None;
+        }
         let (name, mut stream) = self.known_or_new(name);
         let revisions = stream.last.map_or(0, |last| last + 1)..;
         let mut records = Vec::with_capacity(events.len());
@@ -172,8 +175,11 @@ impl<'a> Draft<'a> {
 
     fn add(&mut self, name: Arc<str>, stream: Stream, records: Vec<Record>) {
         let Stream { number, last, tombstoned } = stream;
-        self.change.streams.retain(|row| row.number != number);
-        self.change.streams.push(StreamRow { name: name.clone(), number, last, tombstoned });
+        let row = StreamRow { name: name.clone(), number, last, tombstoned };
+        match self.change.streams.iter_mut().find(|row| row.number == number) {
+            Some(known) => *known = row,
+            None => self.change.streams.push(row),
+        }
         self.change.head = self.head;
         self.change.records.extend(records.iter().cloned());
         let drafted = self.streams.entry(name).or_insert_with(|| Drafted {

@@ -30,7 +30,7 @@ pub use memory::Memory;
 pub use read::{Direction, Found, Page, PageSize, Pair, StreamPage, StreamRead};
 pub use record::Record;
 pub use storage::{Awaited, Storage, StorageError, StreamNumber, StreamRow, Write};
-pub use store::{Expected, Fault, Store};
+pub use store::{Expected, FIRST_POSITION, Fault, Store};
 
 /// Ticks of 100 ns since 1970.
 pub type Ticks = u64;

@@ -58,7 +58,7 @@ pub struct Store {
 }
 
 /// What is common to every position; it keeps the first one away from 0, which clients take for the start.
-const FIRST_POSITION: u64 = 64;
+pub const FIRST_POSITION: u64 = 64;
 /// What an event takes of the log besides its bytes.
 pub(crate) const OVERHEAD: u64 = 64;
 

@@ -164,7 +164,7 @@ defmodule Penstock.EventStore.ServerTest do
     path = temporary_dir()
     {:ok, server} = Server.start_link(port: 0, data_dir: path)
     Server.stop(server)
-    File.write!(Path.join(path, "version"), "nonsense")
+    File.write!(Path.join(path, "penstock"), "nonsense")
     error = start_error(port: 0, data_dir: path)
     assert %Error{reason: :corrupted_data, details: %{data_dir: ^path}} = error
   end
@@ -174,6 +174,7 @@ defmodule Penstock.EventStore.ServerTest do
           {[port: 70_000], :port, "option :port must be an integer from 0 to 65535, got: 70000"},
           {[port: "2113"], :port, ~s(got: "2113")},
           {[data_dir: 7], :data_dir, "option :data_dir must be a path or :memory, got: 7"},
+          {[fsync: :always], :fsync, "option :fsync must be :group or :never, got: :always"},
           {[data: "x"], :data, "unknown option :data"},
           {%{port: 0}, nil, "must be a keyword list"}
         ] do
