@@ -18,10 +18,12 @@ defmodule Penstock.Error do
   | `:invalid_argument` | an argument that can never be taken | `:option` | no |
   | `:invalid_connection_string` | the connection string cannot be read | | no |
   | `:maximum_append_size_exceeded` | an append is larger than the server takes | `:maximum` (bytes) | no |
+  | `:message_too_large` | an event is over the reader's `max_message_size` | `:size`, `:maximum` (bytes), `:after_revision` or `:before_revision` | no |
   | `:missing_required_metadata` | an event without a type or content type | | no |
   | `:not_leader` | the node is not its cluster's leader | `:host`, `:port` | yes |
   | `:not_started` | there is no process of this name, perhaps because its supervisor is starting it again | | yes |
-  | `:protocol` | the peer does not speak gRPC, or answered nonsense | | no |
+  | `:position_beyond_end` | a subscription's stream ends before its position | `:stream`, `:position`, `:last_revision` | no |
+  | `:protocol` | the peer does not speak gRPC, or sent what cannot be decoded | `:revision` or `:after_revision`, of an event | no |
   | `:server` | any other error of the server | `:code` | when it was busy |
   | `:stream_deleted` | the stream was deleted for ever (tombstoned) | `:stream` | no |
   | `:stream_not_found` | the stream does not exist | `:stream` | yes |
@@ -30,6 +32,11 @@ defmodule Penstock.Error do
   | `:unimplemented` | the server does not know the method | | no |
   | `:unsupported` | Penstock does not do this yet | | no |
   | `:wrong_expected_version` | the stream is not what the append expected | `:stream`, `:expected`, `:actual` | no |
+
+  An append whose answer was lost has `:may_have_been_written` (true) in its `details` as well, whatever the reason. Append
+  the same events, with the same ids and the same `:expect`, again: what was written is not written twice.
+
+  `:after_revision` is the revision of the event before the one that is meant, nil when that is the first one.
   """
 
   @type reason ::
@@ -44,9 +51,11 @@ defmodule Penstock.Error do
           | :invalid_argument
           | :invalid_connection_string
           | :maximum_append_size_exceeded
+          | :message_too_large
           | :missing_required_metadata
           | :not_leader
           | :not_started
+          | :position_beyond_end
           | :protocol
           | :server
           | :stream_deleted

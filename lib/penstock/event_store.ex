@@ -13,6 +13,23 @@ defmodule Penstock.EventStore do
   The process keeps the connection; calls do not pass through it, so one slow call never holds up another. The server
   need not be there at start: it is connected to when the first call needs it, and again whenever it was lost.
 
+  ## Connection string
+
+  `scheme://user:password@host:port?key=value&key=value`, with the scheme `esdb`, `kurrentdb`, `kurrent` or `kdb`. Numbers
+  out of their range are refused by name.
+
+  | key | takes | default |
+  |---|---|---|
+  | `tls` | `true` or `false`; only `false` is supported so far | `true` |
+  | `defaultDeadline` | how long a call may take: 1 to 2147483647 ms, -1 for ever | 10000 |
+  | `keepAliveInterval` | how often the server is asked for a sign of life: 100 to 2147483647 ms, -1 for never | 10000 |
+  | `keepAliveTimeout` | how long that sign may take: 100 to 2147483647 ms, -1 for ever | 10000 |
+  | `connectionName` | what the server calls this connection | none |
+
+  The keys for clusters and certificates (`maxDiscoverAttempts` 1 to 4294967295, `discoveryInterval` 1 to 2147483647 ms,
+  `gossipTimeout` 1 to 86400 s, `nodePreference`, `tlsVerifyCert`, `tlsCaFile`, `userCertFile`, `userKeyFile`) are checked
+  and have no effect yet.
+
   ## Options
 
   #{Penstock.Options.docs(Penstock.EventStore.Settings.start())}
@@ -78,8 +95,9 @@ defmodule Penstock.EventStore do
   ## Errors
 
   `:wrong_expected_version` (with `details.expected` and `details.actual`), `:stream_deleted`,
-  `:maximum_append_size_exceeded`, and those of the connection. After `:deadline_exceeded` or `:unavailable` the
-  append may have been written or not: append the same events again, with the same options.
+  `:maximum_append_size_exceeded`, and those of the connection. Where the answer was lost, the events may have been
+  written or not: then the message says so and `details.may_have_been_written` is true. Append the same events, with the
+  same ids and the same `:expect`, again to find out.
   """
   @spec append(connection, String.t(), Event.t() | [Event.t()], keyword) ::
           {:ok, appended} | {:error, Error.t()}
@@ -91,7 +109,7 @@ defmodule Penstock.EventStore do
     case Connection.find(connection) do
       {:here, native} ->
         reference = make_ref()
-        Native.event_store_append(native, reference, stream, options.expect, written)
+        Native.event_store_append(native, reference, stream, Settings.native_append(options), written)
         reference |> await() |> explain()
 
       {:elsewhere, node, process} ->
@@ -154,7 +172,7 @@ defmodule Penstock.EventStore do
 
   defp stream_name!(stream), do: Settings.stream_name!(stream, "Penstock.EventStore: the stream's name")
 
-  # The core always answers: the deadline of the call is its own.
+  # The core always answers, also when something in it panics; how long a call may take is its own matter.
   defp await(reference) do
     receive do
       {^reference, {:ok, answer}} -> {:ok, answer}

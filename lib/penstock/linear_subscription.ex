@@ -41,8 +41,15 @@ defmodule Penstock.LinearSubscription do
     * `:end` - to begin with the first event appended from now on;
     * a revision, or the `Penstock.Event` itself - to begin with the event *after* it.
 
-  Anything else ends the start with an `ArgumentError`. Events up to a revision that the stream has not reached yet are
-  not emitted.
+  Anything else ends the start with an `ArgumentError`. A stream that does not exist (yet) is waited for; its end is its
+  beginning.
+
+  Events up to a revision that the stream has not reached are not emitted, so a stream that is shorter than the position
+  (the server came back empty, or from an older backup) has events that are passed over until it has grown past it. That
+  is found out on every connection, once the server has sent all there is: a warning says so, `info/1` says so as
+  `position_beyond_end`, and with `on_position_beyond_end: :stop` the process ends. A stream that has grown past the
+  position before it was asked for cannot be told from one that never was shorter. A deleted stream goes on where it
+  was, and counts as missing only for a user who may not read its metadata.
 
   ## When the server is not there
 
@@ -50,9 +57,26 @@ defmodule Penstock.LinearSubscription do
   subscription resumes after the last event it took over, without loss or doubles, with waits from 0.1 to 5 s that
   double and vary at random. Each drop is a warning in the log, each resumption a notice, and `info/1` counts them.
 
-  A stream that does not exist (yet) is waited for. What asking again cannot change ends the process with the
-  `Penstock.Error` as its reason, once the consumer has been given what came before: `:stream_deleted` (a tombstone),
-  `:access_denied`, `:unauthenticated`, `:protocol`, `:unimplemented`, `:invalid_argument`.
+  The answers of the road are tried again, the server's own judgement is final:
+
+  | what happens | then |
+  |---|---|
+  | no connection, a connection that breaks or goes away, no answer to a ping (`keepAliveInterval`, `keepAliveTimeout`) | tried again |
+  | the call is reset, ends without a status or within a message, or ends with OK | tried again |
+  | an HTTP status in gRPC's place: 408, 425, 429, 500 and above | tried again |
+  | no confirmation of the subscription within 10 s | tried again |
+  | the search for the end (`:end`) is not answered within 10 s, is empty, cut, or cannot be decoded | tried again |
+  | `:unavailable`, `:deadline_exceeded`, `:cancelled`, `:not_leader` | tried again |
+  | `:server`: any other status of the server | tried again |
+  | `:stream_deleted` (a tombstone), `:access_denied`, `:unauthenticated`, `:unimplemented`, `:invalid_argument` | final |
+  | `:protocol`: the peer does not speak gRPC (another HTTP status, another content type, not HTTP/2) | final |
+  | `:protocol`: an event or another message cannot be decoded | final |
+  | `:message_too_large`: an event is over `max_message_size` | final |
+  | `:position_beyond_end`, with `on_position_beyond_end: :stop` | final |
+
+  What is final ends the process with the `Penstock.Error` as its reason, once the consumers have been given what came
+  before. An event that cannot be decoded or is too large is named by its revision, or by that of the event before it;
+  nothing after it is emitted. To pass it over on purpose, let `:restore_stream_position!` return its revision.
 
   ## Options
 
@@ -79,13 +103,17 @@ defmodule Penstock.LinearSubscription do
   @typedoc """
   What a subscription is doing.
 
-    * `state` - `:connecting`, `:reading`, `:subscribed`, `:backing_off` or `:stopped`
-    * `revision` - of the last event emitted, or where it began; `nil` before the first one
+    * `state` - `:connecting`, `:reading`, `:subscribed`, `:backing_off` or `:stopped`. Without a connection it is never
+      `:reading` or `:subscribed`; with one it is `:subscribed` once all events before its end have been emitted.
+      `:stopped` ends the process as soon as what was read before has been asked for.
+    * `revision` - of the last event emitted, or that it begins after; `nil` for the beginning
     * `demand` - how many events the consumers have asked for and not been given
     * `ready_events`, `ready_bytes` - what has been read and waits for demand
     * `reconnects` - how many times the server has taken the subscription again
     * `stale_events` - events that came once more and were dropped
     * `unknown_messages` - messages of a kind this version does not know
+    * `position_beyond_end` - when the stream was found to end before the position, see "Positions": the `position` and
+      the `last_revision` of the stream, `nil` when there is none; else `nil`
     * `last_error` - why it was dropped last, if it was
   """
   @type info :: %{
@@ -98,6 +126,7 @@ defmodule Penstock.LinearSubscription do
           reconnects: non_neg_integer,
           stale_events: non_neg_integer,
           unknown_messages: non_neg_integer,
+          position_beyond_end: nil | %{position: non_neg_integer, last_revision: non_neg_integer | nil},
           last_error: Error.t() | nil
         }
 
@@ -147,6 +176,7 @@ defmodule Penstock.LinearSubscription do
            mode: settings.demand,
            paused: nil,
            last_error: nil,
+           connected?: false,
            drops: 0
          }}
 
@@ -175,9 +205,6 @@ defmodule Penstock.LinearSubscription do
     do: {:noreply, cancel(tag, :cancel, reason, state)}
 
   def handle_info({:penstock, :ready}, state), do: emitted(Native.linear_serve(state.native), state)
-
-  def handle_info({:penstock, {:dropped, error, wait}}, state),
-    do: dropped(Error.from_native(error), wait, state)
 
   def handle_info({:penstock, :panicked}, state) do
     error = %Error{reason: :internal, message: "the reader of #{inspect(state.stream)} panicked"}
@@ -350,12 +377,36 @@ defmodule Penstock.LinearSubscription do
     end
   end
 
-  # The revision is that of the last event before.
-  defp reached({:state, {:reading, revision}}, %{drops: drops} = state) when drops > 0 do
-    Logger.notice("#{who(state)} resumed #{after_revision(revision)}")
-    {:cont, %{state | drops: 0}}
+  # What happens to the connection comes at once, what has been emitted once it has been.
+  defp reached({:taken, revision}, state) do
+    if state.drops > 0 do
+      Logger.notice(
+        "#{who(state)} #{if state.connected?, do: "resumed", else: "is connected"} #{after_revision(revision)}"
+      )
+    end
+
+    {:cont, %{state | connected?: true, drops: 0}}
   end
 
+  defp reached({:dropped, {error, wait, was_taken?}}, state) do
+    error = Error.from_native(error)
+    what = if was_taken?, do: "was dropped", else: "could not connect"
+    Logger.warning("#{who(state)} #{what}: #{Exception.message(error)}; it is tried again in #{wait} ms")
+    {:cont, %{state | last_error: error, drops: state.drops + 1}}
+  end
+
+  defp reached({:beyond, %{position: position, last_revision: last}}, state) do
+    ends = if last, do: "ends at revision #{last}", else: "does not exist"
+
+    Logger.warning(
+      "#{who(state)} goes on after revision #{position}, and the stream #{ends}: " <>
+        "what is appended up to revision #{position} is not emitted"
+    )
+
+    {:cont, state}
+  end
+
+  # The revision is that of the last event before.
   defp reached({:state, {:subscribed, revision}}, state) do
     Logger.info("#{who(state)} has caught up #{after_revision(revision)} and is in subscription mode")
     {:cont, state}
@@ -370,11 +421,6 @@ defmodule Penstock.LinearSubscription do
 
   defp reached({:stopped, error}, state) do
     {:halt, {:stop, Error.from_native(error), state}}
-  end
-
-  defp dropped(error, wait, state) do
-    Logger.warning("#{who(state)} was dropped: #{Exception.message(error)}; it is tried again in #{wait} ms")
-    {:noreply, %{state | last_error: error, drops: state.drops + 1}}
   end
 
   defp who(state), do: "Penstock.LinearSubscription #{inspect(self())} of #{inspect(state.stream)}"

@@ -67,4 +67,16 @@ defmodule Penstock.Store do
     info = LinearSubscription.info(producer)
     if wanted.(info), do: info, else: await_info(producer, wanted)
   end
+
+  @doc "The lines that a subscription logs while `run` runs; `run` answers which it is."
+  def logged(run) do
+    test = self()
+    log = ExUnit.CaptureLog.capture_log(fn -> send(test, {:producer, run.()}) end)
+
+    receive do
+      {:producer, producer} ->
+        name = "LinearSubscription #{inspect(producer)} of"
+        for line <- String.split(log, "\n"), line =~ name, do: line
+    end
+  end
 end

@@ -2,8 +2,9 @@ defmodule Penstock.EventStore.Settings do
   @moduledoc false
   # The options of a connection and of its calls.
 
-  alias Penstock.Options
+  alias Penstock.{LinearSubscription, Options}
 
+  @timeout "an integer from 1 to 2147483647, :infinity or nil"
   @most 0x7FFF_FFFF_FFFF_FFFF
   @revision "an integer from 0 on"
   @expectation ":any, :no_stream, :stream_exists or #{@revision} (-1, -2 and -4 of other clients are :no_stream, :any and :stream_exists)"
@@ -25,6 +26,12 @@ defmodule Penstock.EventStore.Settings do
         type: {:check, &__MODULE__.expectation?/1, @expectation},
         default: :any,
         doc: "What the stream has to be: anything, missing, there, or with this revision as its last."
+      ],
+      timeout: [
+        type: {:check, &__MODULE__.timeout?/1, @timeout},
+        default: nil,
+        doc:
+          "How long the call may take, in ms. With nil, as long as the connection string's `defaultDeadline` says, 10 s by default."
       ]
     ]
   end
@@ -43,7 +50,21 @@ defmodule Penstock.EventStore.Settings do
         default: true,
         doc: "Whether links are read as the events they lead to."
       ],
-      json: [type: {:in, [:decode, :raw]}, default: :decode, doc: "Whether JSON bodies are decoded to terms."]
+      json: [type: {:in, [:decode, :raw]}, default: :decode, doc: "Whether JSON bodies are decoded to terms."],
+      max_message_size: [
+        type:
+          {:check, &LinearSubscription.Settings.message_size?/1, "an integer from 1024 to 4294967295 (bytes)"},
+        default: 17_825_792,
+        doc:
+          "How large one event with its names and metadata may be, in bytes; a larger one is `:message_too_large`. The default is 17 MiB."
+      ],
+      timeout: [
+        type: {:check, &__MODULE__.timeout?/1, @timeout},
+        default: nil,
+        doc:
+          "How long the whole read may take, in ms. Besides, each of its answers may take as long as the connection string's " <>
+            "`defaultDeadline` says, 10 s by default."
+      ]
     ]
   end
 
@@ -82,8 +103,13 @@ defmodule Penstock.EventStore.Settings do
   def id(options, module), do: (Keyword.keyword?(options) && options[:name]) || module
 
   def native_read(options) do
-    {options.from, options.direction, options.max_count, options.resolve_links?, options.json == :decode}
+    {options.from, options.direction, options.max_count, options.resolve_links?, options.json == :decode,
+     options.max_message_size, options.timeout}
   end
+
+  def native_append(options), do: {options.expect, options.timeout}
+
+  def timeout?(value), do: value in [nil, :infinity] or (is_integer(value) and value in 1..2_147_483_647)
 
   def expectation?(value), do: value in [:any, :no_stream, :stream_exists] or revision?(value)
   def place?(value), do: value in [:start, :end] or revision?(value)

@@ -81,6 +81,20 @@ defmodule Penstock.LinearSubscription.Settings do
               default: 4_194_304,
               doc: "The same in bytes."
             ],
+            max_message_size: [
+              type: {:check, &__MODULE__.message_size?/1, "an integer from 1024 to 4294967295 (bytes)"},
+              default: 17_825_792,
+              doc:
+                "How large a message of the server, an event with its names and metadata, may be in bytes. A larger one " <>
+                  "ends the subscription. The default, 17 MiB, holds what a server takes by default."
+            ],
+            on_position_beyond_end: [
+              type: {:in, [:wait, :stop]},
+              default: :wait,
+              doc:
+                "What to do when the stream ends before the position: wait until it has grown past it, or end with " <>
+                  "`:position_beyond_end`; see \"Positions\"."
+            ],
             buffer_keep: [
               type: {:in, [:first, :last]},
               default: :last,
@@ -125,11 +139,11 @@ defmodule Penstock.LinearSubscription.Settings do
   @doc "What goes to the Rust core."
   def native(settings, producer) do
     read = settings.read_opts
-    limits = {settings.buffer_size, settings.buffer_bytes, read.max_count}
+    limits = {settings.buffer_size, settings.buffer_bytes, read.max_count, settings.max_message_size}
     bodies = {settings.json == :decode, settings.copy_bodies?}
 
     {limits, bodies, read.resolve_links?, dispatcher(settings.dispatcher), settings.demand,
-     {producer, make_ref()}}
+     settings.on_position_beyond_end, {producer, make_ref()}}
   end
 
   @doc "Calls the restoring function; raises when what it returns is no position in the stream."
@@ -240,6 +254,7 @@ defmodule Penstock.LinearSubscription.Settings do
     )
   end
 
+  def message_size?(bytes), do: is_integer(bytes) and bytes in 1024..4_294_967_295
   def batch?(count), do: is_integer(count) and count in 1..1000
   def proper_list?(value), do: is_list(value) and not List.improper?(value)
 

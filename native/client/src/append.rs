@@ -1,19 +1,20 @@
 //! Appending to a stream.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
+use prost::Message;
 use uuid::Uuid;
-use wire::error::Error;
+use wire::error::{Error, Policy, Which, was_sent};
 use wire::proto::streams::append_req::options::ExpectedStreamRevision;
 use wire::proto::streams::append_req::{Content, Options, ProposedMessage};
 use wire::proto::streams::append_resp::success::{CurrentRevisionOption, PositionOption};
 use wire::proto::streams::append_resp::{self, Success};
-use wire::proto::streams::streams_client::StreamsClient;
 use wire::proto::streams::{AppendReq, AppendResp};
 use wire::proto::{Empty, StreamIdentifier, Uuid as WireUuid, uuid::Value};
 
-use crate::connection::Connection;
+use crate::connection::{self, Connection};
 use crate::read::timely;
 
 /// What a stream is expected to be when it is appended to.
@@ -53,21 +54,55 @@ pub struct Appended {
     pub position: Option<(u64, u64)>,
 }
 
-/// Appends all of the events or none.
+/// Why an append has no answer that says where its events are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendError {
+    /// What happened.
+    pub error: Error,
+    /// Whether the events may have been written all the same: the same append, with the same ids, finds out.
+    pub may_be_written: bool,
+}
+
+/// Appends all of the events or none, within the time, or else within the connection's deadline.
 pub async fn append(
     connection: &Connection,
     stream: Bytes,
     expectation: Expectation,
     events: Vec<NewEvent>,
-) -> Result<Appended, Error> {
+    time: Time,
+) -> Result<Appended, AppendError> {
     let name = String::from_utf8_lossy(&stream).into_owned();
     let requests = requests(stream, expectation, events);
-    let mut client = StreamsClient::new(connection.shared());
-    let call = async {
-        let answer = client.append(connection.timely(tokio_stream::iter(requests))).await;
-        answer.map_err(Error::from)
+    let deadline = match time {
+        Time::OfConnection => connection.deadline(),
+        Time::Endless => None,
+        Time::Limited(deadline) => Some(deadline),
     };
-    appended(timely(connection, call).await?.into_inner(), name)
+    let request = connection.timely(tokio_stream::iter(requests), deadline);
+    // a call that nobody waits for any longer was sent
+    let mut sent = true;
+    let call = async {
+        connection::append(connection.shared(), request).await.map_err(|status| {
+            sent = was_sent(&status);
+            Error::from(status)
+        })
+    };
+    let answer = timely(connection, deadline, call).await;
+    answer.and_then(|answer| appended(answer, name)).map_err(|error| {
+        let may_be_written = sent && Policy::of(&error).may_be_written;
+        AppendError { error, may_be_written }
+    })
+}
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// As long as the connection's deadline says.
+    OfConnection,
+    /// As long as it takes.
+    Endless,
+    /// This long.
+    Limited(Duration),
 }
 
 fn requests(
@@ -101,13 +136,12 @@ fn proposed(event: NewEvent) -> ProposedMessage {
     }
 }
 
-fn appended(answer: AppendResp, stream: String) -> Result<Appended, Error> {
-    match answer.result {
+fn appended(answer: Bytes, stream: String) -> Result<Appended, Error> {
+    let undecodable = |message: String| Error::Undecodable { what: Which::Answer, message };
+    match AppendResp::decode(answer).map_err(|error| undecodable(error.to_string()))?.result {
         Some(append_resp::Result::Success(success)) => Ok(placed(&success)),
         Some(append_resp::Result::WrongExpectedVersion(wrong)) => Err(Error::from_append(stream, &wrong)),
-        None => {
-            Err(Error::Protocol { message: "an append was answered with neither success nor failure".into() })
-        }
+        None => Err(undecodable("it has neither success nor failure".into())),
     }
 }
 

@@ -1,27 +1,34 @@
 //! Channels to one server, and the calls made over them.
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
+use tokio_stream::Stream;
 use tonic::client::Grpc;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Streaming};
+use tonic::{Request, Status, Streaming};
 use wire::connection_string::Settings;
 use wire::error::Error;
-use wire::proto::streams::ReadReq;
+use wire::proto::streams::{AppendReq, ReadReq};
 
 use crate::raw::RawAnswers;
+use crate::road::Judged;
 
-/// The largest answer that is taken: an event of 16 MB with its names and metadata.
-pub(crate) const LARGEST_ANSWER: usize = 17 * 1024 * 1024;
+/// The largest message that is taken by default, in bytes: an event of 16 MB with its names and metadata.
+pub const MAX_MESSAGE_SIZE: u64 = 17 * 1024 * 1024;
+/// What a server may say in the head of an answer: an error names its stream twice, and each byte of a name may take
+/// three there.
+const MAX_HEADERS: u32 = 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a server may send ahead of the reader, per call and per connection: the bound of what lies in sockets.
 const WINDOW: u32 = 1024 * 1024;
 const READ: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Read");
+const APPEND: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Append");
 
 /// What a connection string asks for that this client does not do yet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +54,7 @@ pub struct Connection {
     shared: Channel,
     address: String,
     deadline: Option<Duration>,
+    ping: Option<Duration>,
     metadata: Vec<(&'static str, AsciiMetadataValue)>,
 }
 
@@ -70,7 +78,8 @@ impl Connection {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW);
+            .initial_connection_window_size(WINDOW)
+            .http2_max_header_list_size(MAX_HEADERS);
         if let Some(interval) = settings.keep_alive_interval {
             endpoint = endpoint.http2_keep_alive_interval(interval).keep_alive_while_idle(true);
         }
@@ -83,6 +92,7 @@ impl Connection {
             shared,
             address,
             deadline: settings.default_deadline,
+            ping: settings.keep_alive_timeout,
             metadata: metadata(settings)?,
         })
     }
@@ -108,17 +118,25 @@ impl Connection {
         self.endpoint.connect().await.map_err(|error| Error::from(tonic::Status::from_error(Box::new(error))))
     }
 
-    /// The error with the address in it, where it is the server that is missing.
+    /// The error with the address in it, where it is the server that is missing or silent.
     pub(crate) fn named(&self, error: Error) -> Error {
         match error {
-            Error::Unavailable { message } => {
-                Error::Unavailable { message: format!("{}: {message}", self.address) }
+            Error::Unavailable { message } if message == Error::NO_PONG => {
+                let within = self.ping.map(|ping| format!(" within {}", Spoken(ping))).unwrap_or_default();
+                Error::Unavailable { message: format!("{}: {message}{within}", self.address) }
             }
-            Error::Protocol { message } => {
-                Error::Protocol { message: format!("{}: {message}", self.address) }
+            Error::Unavailable { message } => Error::Unavailable { message: self.with_address(message) },
+            Error::Protocol { message } => Error::Protocol { message: self.with_address(message) },
+            Error::Cancelled { message } => Error::Cancelled { message: self.with_address(message) },
+            Error::DeadlineExceeded { message } => {
+                Error::DeadlineExceeded { message: self.with_address(message) }
             }
             error => error,
         }
+    }
+
+    fn with_address(&self, message: String) -> String {
+        if message.contains(&self.address) { message } else { format!("{}: {message}", self.address) }
     }
 
     /// A request as the user that the connection string names.
@@ -130,13 +148,25 @@ impl Connection {
         request
     }
 
-    /// The same with the deadline of short calls.
-    pub(crate) fn timely<T>(&self, message: T) -> Request<T> {
+    /// The same with a deadline that the server is told.
+    pub(crate) fn timely<T>(&self, message: T, deadline: Option<Duration>) -> Request<T> {
         let mut request = self.request(message);
-        if let Some(deadline) = self.deadline {
+        if let Some(deadline) = deadline {
             request.set_timeout(deadline);
         }
         request
+    }
+}
+
+/// A time as texts say it.
+pub(crate) struct Spoken(pub(crate) Duration);
+
+impl fmt::Display for Spoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.as_secs(), self.0.subsec_millis()) {
+            (seconds, 0) => write!(f, "{seconds} s"),
+            _ => write!(f, "{} ms", self.0.as_millis()),
+        }
     }
 }
 
@@ -157,10 +187,28 @@ fn metadata(settings: &Settings) -> Result<Vec<(&'static str, AsciiMetadataValue
     Ok(metadata)
 }
 
-/// Calls Streams.Read; the answers stay bytes.
-pub(crate) async fn read(channel: Channel, request: Request<ReadReq>) -> Result<Streaming<Bytes>, Error> {
-    let mut grpc = Grpc::new(channel).max_decoding_message_size(LARGEST_ANSWER);
-    grpc.ready().await.map_err(|error| Error::from(tonic::Status::from_error(error.into())))?;
-    let answer = grpc.server_streaming(request, READ, RawAnswers::default()).await;
+/// Calls Streams.Read; the answers stay bytes, of which none may be larger than `limit`.
+pub(crate) async fn read(
+    channel: Channel,
+    request: Request<ReadReq>,
+    limit: u64,
+) -> Result<Streaming<Bytes>, Error> {
+    let answer = ready(channel, limit).await?.server_streaming(request, READ, RawAnswers::default()).await;
     Ok(answer.map_err(Error::from)?.into_inner())
+}
+
+/// Calls Streams.Append; the answer stays bytes, as a failure to decode it is told from one of the server.
+pub(crate) async fn append(
+    channel: Channel,
+    request: Request<impl Stream<Item = AppendReq> + Send + 'static>,
+) -> Result<Bytes, Status> {
+    let mut grpc = ready(channel, MAX_MESSAGE_SIZE).await?;
+    Ok(grpc.client_streaming(request, APPEND, RawAnswers::default()).await?.into_inner())
+}
+
+async fn ready(channel: Channel, limit: u64) -> Result<Grpc<Judged>, Status> {
+    // the limit is watched where it is told from what a server may say
+    let mut grpc = Grpc::new(Judged::new(channel, limit)).max_decoding_message_size(usize::MAX);
+    grpc.ready().await.map_err(Status::from_error)?;
+    Ok(grpc)
 }

@@ -3,19 +3,26 @@
 //! - [`Connection`]: how to reach a server; short calls share a channel, each long read has its own
 //! - [`run`]: the task of a subscription, which feeds a [`Sink`]
 //! - [`Read`], [`append`]: the short calls
+//! - [`settle`]: an answer to whoever waits, whatever becomes of a call
 //! - [`ReadyQueue`]: what has come and nobody has taken
 
 mod append;
 mod connection;
+mod locate;
+mod owed;
 mod raw;
 mod read;
 mod ready;
 mod requests;
+mod road;
+mod sink;
 mod subscription;
 
-pub use append::{Appended, Expectation, NewEvent, append};
-pub use connection::{Connection, Unsupported};
-pub use read::read_stream;
+pub use append::{AppendError, Appended, Expectation, NewEvent, Time, append};
+pub use connection::{Connection, MAX_MESSAGE_SIZE, Unsupported};
+pub use owed::{Outcome, settle};
+pub use read::{ReadLimits, read_stream};
 pub use ready::{Frame, Limits, ReadyQueue, Taken};
 pub use requests::{Direction, From, Read};
-pub use subscription::{Batch, Counts, Report, Sink, Subscription, run};
+pub use sink::{Batch, Counts, Report, Sink};
+pub use subscription::{OnBeyond, PATIENCE, Subscription, run};

@@ -1,41 +1,71 @@
 //! Reading a stream to an end that is asked for.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::timeout;
-use wire::error::Error;
+use wire::error::{Error, Which};
 use wire::head::{Head, position_of};
 
-use crate::connection::{Connection, read};
-use crate::requests::Read;
+use crate::connection::{Connection, Spoken, read};
+use crate::requests::{Direction, Read};
+
+/// What a read may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// How large a message may be, in bytes.
+    pub message: u64,
+    /// How long the whole read may take; `None`: as long as no answer takes longer than the connection's deadline.
+    pub timeout: Option<Duration>,
+}
 
 /// The events of a read, undecoded; `None` when the stream does not exist.
 ///
 /// The connection's deadline is for each answer, not for all of them: a long read is not a slow one.
-pub async fn read_stream(connection: &Connection, what: &Read) -> Result<Option<Vec<Bytes>>, Error> {
-    let mut answers =
-        timely(connection, read(connection.shared(), connection.request(what.request()))).await?;
+pub async fn read_stream(
+    connection: &Connection,
+    what: &Read,
+    limits: ReadLimits,
+) -> Result<Option<Vec<Bytes>>, Error> {
+    timely(connection, limits.timeout, read_all(connection, what, limits.message)).await
+}
+
+async fn read_all(connection: &Connection, what: &Read, limit: u64) -> Result<Option<Vec<Bytes>>, Error> {
+    let deadline = connection.deadline();
+    let opening = read(connection.shared(), connection.request(what.request()), limit);
+    let mut answers = timely(connection, deadline, opening).await?;
     let mut events = Vec::new();
+    let mut next = Which::First;
     loop {
-        let next = timely(connection, async { Ok(answers.next().await) }).await?;
-        let Some(answer) = next else { return Ok(Some(events)) };
-        let answer = answer.map_err(|status| connection.named(Error::from(status)))?;
+        let Some(answer) = timely(connection, deadline, async { Ok(answers.next().await) }).await? else {
+            return Ok(Some(events));
+        };
+        let answer = answer.map_err(|status| connection.named(Error::from(status).at(next)))?;
         match position_of(&answer) {
-            Ok(Head::Event(_)) => events.push(answer),
+            Ok(Head::Event(place)) => {
+                next = match what.direction {
+                    Direction::Forwards => Which::After(place.revision),
+                    Direction::Backwards => Which::Before(place.revision),
+                };
+                events.push(answer);
+            }
             Ok(Head::StreamNotFound) => return Ok(None),
             Ok(_) => {}
-            Err(error) => return Err(Error::Protocol { message: error.to_string() }),
+            Err(error) => return Err(Error::Undecodable { what: next, message: error.to_string() }),
         }
     }
 }
 
+/// The call's answer, or that it did not come within `limit`.
 pub(crate) async fn timely<T>(
     connection: &Connection,
+    limit: Option<Duration>,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let answer = match connection.deadline() {
-        Some(deadline) => timeout(deadline, call).await.unwrap_or_else(|_| {
-            let message = format!("{} did not answer within {deadline:?}", connection.address());
+    let answer = match limit {
+        Some(limit) => timeout(limit, call).await.unwrap_or_else(|_| {
+            let message = format!("{} did not answer within {}", connection.address(), Spoken(limit));
             Err(Error::DeadlineExceeded { message })
         }),
         None => call.await,

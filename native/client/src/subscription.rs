@@ -1,67 +1,28 @@
 //! The task that keeps one subscription going for as long as its owner lives.
 
-use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use reader_core::{Fate, Progress, Reader, Start, State, Step, Verdict};
+use reader_core::{Fate, Progress, Reader, Start, Step, Verdict};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Streaming;
-use wire::error::Error;
+use tonic::transport::Channel;
+use wire::error::{Error, Policy, Which};
 use wire::head::{Head, position_of};
 
-use crate::connection::{Connection, read};
-use crate::requests::{Direction, From, Read, subscribe};
+use crate::connection::{Connection, Spoken, read};
+use crate::locate::{End, Search};
+use crate::requests::subscribe;
+use crate::sink::{Batch, Counts, Report, Sink};
 
 /// A batch is closed at this size, so that what one event keeps alive stays small.
 const BATCH_EVENTS: usize = 250;
 const BATCH_BYTES: usize = 64 * 1024;
-/// A server that has taken a subscription says so at once.
-const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Events in the form in which they came, in order.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// One `ReadResp` with an event each.
-    pub events: Vec<Bytes>,
-    /// How many bytes that is.
-    pub bytes: usize,
-}
-
-/// What a subscription counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// How many times it was confirmed again.
-    pub reconnects: u64,
-    /// Events dropped because they had come before.
-    pub stale: u64,
-    /// Messages of a kind that is not known.
-    pub unknown: u64,
-}
-
-/// What happens to a subscription, besides events.
-#[derive(Debug, Clone)]
-pub enum Report {
-    /// It is reading, or has caught up: true once the events before it are emitted.
-    State(State),
-    /// The call ended, or could not be made; the next attempt begins after this wait.
-    Dropped(Error, Duration),
-    /// It is over, as asking again would get the same answer.
-    Stopped(Error),
-}
-
-/// Where a subscription's events go.
-pub trait Sink: Send + Sync + 'static {
-    /// Takes a batch, whether or not there is room.
-    fn put(&self, batch: Batch);
-    /// Takes a report, in order with the batches.
-    fn report(&self, report: Report);
-    /// Takes the counts after each change.
-    fn count(&self, counts: Counts);
-    /// Waits until there is room for another batch.
-    fn room(&self) -> impl Future<Output = ()> + Send;
-}
+/// A server that has taken a subscription says so at once, and so it does where a stream ends.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which stream to subscribe to, and from where.
 #[derive(Debug, Clone)]
@@ -72,37 +33,52 @@ pub struct Subscription {
     pub from: Start,
     /// Whether links are answered with the events they lead to.
     pub resolve_links: bool,
+    /// How large a message may be, in bytes.
+    pub max_message_size: u64,
+    /// What to do when the stream ends before the position.
+    pub on_beyond: OnBeyond,
     /// How long to wait after a failure.
     pub backoff: reader_core::Backoff,
+    /// How long the server may take to confirm the subscription, or to say where the stream ends.
+    pub patience: Duration,
+}
+
+/// What to do when a stream ends before the position that its subscription goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBeyond {
+    /// Wait until it has grown past it.
+    Wait,
+    /// Stop, as what is there is another stream than the one that was read.
+    Stop,
 }
 
 /// Keeps the subscription going. Returns when asking again cannot help; else it is cancelled by dropping it.
-pub async fn run<S: Sink>(connection: Connection, subscription: Subscription, sink: std::sync::Arc<S>) {
+///
+/// What is tried again and what is final: see [`Policy`].
+pub async fn run<S: Sink>(connection: Connection, subscription: Subscription, sink: Arc<S>) {
     let reader = Reader::new(subscription.from, subscription.backoff);
     let mut task = Task { connection, subscription, reader, sink, began: Instant::now() };
     loop {
+        let taken = task.reader.epoch();
         let Err(error) = task.attempt().await;
-        let error = task.connection.named(error);
-        match task.reader.ended(may_pass(&error), task.began.elapsed(), fastrand::f64()) {
-            Fate::Stop => return task.sink.report(Report::Stopped(error)),
+        let cause = task.connection.named(error);
+        let again = Policy::of(&cause).subscription;
+        match task.reader.ended(again, task.began.elapsed(), fastrand::f64()) {
+            Fate::Stop => return task.sink.report(Report::Stopped(cause)),
             Fate::Retry(wait) => {
-                task.sink.report(Report::Dropped(error, wait));
+                let was_taken = task.reader.epoch() != taken;
+                task.sink.report(Report::Dropped { cause, wait, was_taken });
                 sleep(wait).await;
             }
         }
     }
 }
 
-/// A subscription outlives more than a call does: a fault of the server, however it is called, may have passed later.
-fn may_pass(error: &Error) -> bool {
-    error.retryable() || matches!(error, Error::Server { .. })
-}
-
 struct Task<S> {
     connection: Connection,
     subscription: Subscription,
     reader: Reader,
-    sink: std::sync::Arc<S>,
+    sink: Arc<S>,
     began: Instant,
 }
 
@@ -111,44 +87,62 @@ enum Never {}
 
 impl<S: Sink> Task<S> {
     async fn attempt(&mut self) -> Result<Never, Error> {
+        self.sink.report(Report::Connecting);
         let channel = self.connection.own().await?;
         let mut step = self.reader.connect();
         let from = loop {
             match step {
                 Step::Subscribe(from) => break from,
                 Step::LocateEnd => {
-                    let end = self.locate_end(channel.clone()).await?;
+                    let end = self.search(&channel).end().await?.revision();
+                    self.sink.report(Report::Located(end));
                     step = self.reader.end_located(end);
                 }
             }
         };
-        let request = subscribe(&self.subscription.stream, from, self.subscription.resolve_links);
+        let Subscription { stream, resolve_links, max_message_size, patience, .. } = &self.subscription;
+        let request = self.connection.request(subscribe(stream, from, *resolve_links));
         let opening = async {
-            let mut answers = read(channel, self.connection.request(request)).await?;
-            let first = next(&mut answers).await?;
+            let mut answers = read(channel.clone(), request, *max_message_size).await?;
+            let first = self.next(&mut answers).await?;
             Ok::<_, Error>((answers, first))
         };
-        let (answers, first) =
-            timeout(CONFIRMATION_TIMEOUT, opening).await.unwrap_or_else(|_| Err(self.silent()))?;
+        let (answers, first) = timeout(*patience, opening).await.unwrap_or_else(|_| Err(self.silent()))?;
         let mut batch = Batch::default();
         self.take(first, &mut batch)?;
-        self.read_on(answers, batch).await
+        self.read_on(answers, batch, &channel).await
+    }
+
+    fn search(&self, channel: &Channel) -> Search {
+        Search {
+            connection: self.connection.clone(),
+            channel: channel.clone(),
+            stream: self.subscription.stream.clone(),
+            limit: self.subscription.max_message_size,
+            patience: self.subscription.patience,
+        }
     }
 
     fn silent(&self) -> Error {
         Error::Unavailable {
             message: format!(
-                "it took the subscription and did not confirm it within {} s",
-                CONFIRMATION_TIMEOUT.as_secs()
+                "it took the subscription and did not confirm it within {}",
+                Spoken(self.subscription.patience)
             ),
         }
     }
 
     /// Takes what has come, passes it on, and waits: for more, or for room.
-    async fn read_on(&mut self, mut answers: Streaming<Bytes>, mut batch: Batch) -> Result<Never, Error> {
+    async fn read_on(
+        &mut self,
+        mut answers: Streaming<Bytes>,
+        mut batch: Batch,
+        channel: &Channel,
+    ) -> Result<Never, Error> {
+        let mut search = Looking::NotYet;
         loop {
             while batch.events.len() < BATCH_EVENTS && batch.bytes < BATCH_BYTES {
-                match next(&mut answers).now_or_never() {
+                match self.next(&mut answers).now_or_never() {
                     Some(answer) => {
                         let taken = answer.and_then(|answer| self.take(answer, &mut batch));
                         if let Err(error) = taken {
@@ -160,12 +154,37 @@ impl<S: Sink> Task<S> {
                 }
             }
             if batch.events.is_empty() {
-                let answer = next(&mut answers).await?;
-                self.take(answer, &mut batch)?;
+                if matches!(search, Looking::NotYet) && self.reader.awaits_end() {
+                    let looking = self.search(channel);
+                    search = Looking::For(async move { looking.end_if_not_deleted().await }.boxed());
+                }
+                tokio::select! {
+                    biased;
+                    answer = self.next(&mut answers) => self.take(answer?, &mut batch)?,
+                    end = search.found() => {
+                        search = Looking::Done;
+                        self.end_seen(end)?;
+                    }
+                }
             } else {
                 self.pass_on(&mut batch);
                 self.sink.room().await;
             }
+        }
+    }
+
+    /// A search that failed says nothing: it is made again on the next connection.
+    fn end_seen(&mut self, end: Result<Option<End>, Error>) -> Result<(), Error> {
+        let Ok(Some(end)) = end else { return Ok(()) };
+        let beyond = self.reader.end_seen(end.revision());
+        self.sink.report(Report::Beyond(beyond));
+        match (beyond, self.subscription.on_beyond) {
+            (Some(beyond), OnBeyond::Stop) => Err(Error::PositionBeyondEnd {
+                stream: String::from_utf8_lossy(&self.subscription.stream).into_owned(),
+                position: beyond.position,
+                last: beyond.last,
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -176,9 +195,8 @@ impl<S: Sink> Task<S> {
     }
 
     fn take(&mut self, answer: Bytes, batch: &mut Batch) -> Result<(), Error> {
-        let kind = position_of(&answer).map_err(|error| Error::Protocol {
-            message: format!("it sent a message that cannot be decoded: {error}"),
-        })?;
+        let kind = position_of(&answer)
+            .map_err(|error| Error::Undecodable { what: self.which(), message: error.to_string() })?;
         let progress = match kind {
             Head::Event(place) => {
                 match self.reader.event(place.revision) {
@@ -190,7 +208,12 @@ impl<S: Sink> Task<S> {
                 }
                 return Ok(());
             }
-            Head::Confirmation => self.reader.confirmed(self.began.elapsed()),
+            Head::Confirmation => {
+                let progress = self.reader.confirmed(self.began.elapsed());
+                let (epoch, after) = (self.reader.epoch(), self.reader.last());
+                self.sink.report(Report::Taken { epoch, after });
+                progress
+            }
             Head::CaughtUp => self.reader.caught_up(),
             Head::FellBehind => self.reader.fell_behind(),
             Head::Unknown(_) => {
@@ -202,7 +225,7 @@ impl<S: Sink> Task<S> {
         self.count();
         if let Progress::Changed(state) = progress {
             self.pass_on(batch);
-            self.sink.report(Report::State(state));
+            self.sink.report(Report::State(self.reader.epoch(), state));
         }
         Ok(())
     }
@@ -215,31 +238,31 @@ impl<S: Sink> Task<S> {
         });
     }
 
-    async fn locate_end(&self, channel: tonic::transport::Channel) -> Result<Option<u64>, Error> {
-        let last = Read {
-            stream: self.subscription.stream.clone(),
-            from: From::End,
-            direction: Direction::Backwards,
-            count: 1,
-            resolve_links: false,
-        };
-        let mut answers = read(channel, self.connection.timely(last.request())).await?;
-        let mut end = None;
-        while let Some(answer) = answers.next().await {
-            let answer = answer.map_err(Error::from)?;
-            match position_of(&answer) {
-                Ok(Head::Event(place)) => end = end.max(Some(place.revision)),
-                Ok(Head::LastStreamPosition(revision)) => end = end.max(Some(revision)),
-                _ => {}
-            }
+    async fn next(&self, answers: &mut Streaming<Bytes>) -> Result<Bytes, Error> {
+        match answers.next().await {
+            Some(answer) => answer.map_err(|status| Error::from(status).at(self.which())),
+            None => Err(Error::Unavailable { message: "the server ended the subscription".into() }),
         }
-        Ok(end)
+    }
+
+    /// The message that comes next.
+    fn which(&self) -> Which {
+        Which::after(self.reader.last())
     }
 }
 
-async fn next(answers: &mut Streaming<Bytes>) -> Result<Bytes, Error> {
-    match answers.next().await {
-        Some(answer) => answer.map_err(Error::from),
-        None => Err(Error::Unavailable { message: "the server ended the subscription".into() }),
+/// The search for the stream's end beside a subscription that goes on.
+enum Looking {
+    NotYet,
+    For(BoxFuture<'static, Result<Option<End>, Error>>),
+    Done,
+}
+
+impl Looking {
+    async fn found(&mut self) -> Result<Option<End>, Error> {
+        match self {
+            Self::For(search) => search.await,
+            Self::NotYet | Self::Done => std::future::pending().await,
+        }
     }
 }

@@ -1,25 +1,26 @@
 //! A connection to a server, and its short calls. Each is answered by a message `{reference, result}`.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use client::{Appended, Connection, Direction, Expectation, From, NewEvent, Read, append, read_stream};
-use futures_util::FutureExt;
+use client::{
+    AppendError, Appended, Connection, Direction, Expectation, From, NewEvent, Outcome, Read, ReadLimits,
+    Time, append, read_stream, settle,
+};
 use rustler::{Atom, Binary, Encoder, Env, NifResult, OwnedEnv, Resource, ResourceArc, Term};
 use uuid::Uuid;
 use wire::connection_string::ConnectionString;
 use wire::error::Error;
-use wire::recorded::{Message, parse};
 
-use crate::event_term::{Bodies, Encoder as EventEncoder};
+use crate::event_term::{Bodies, Encoder as EventEncoder, readable};
 use crate::frame::Frame;
-use crate::{error, runtime, timeslice};
+use crate::{argument, error, runtime, timeslice};
 
 mod atoms {
     rustler::atoms! {
-        ok, error, nil, revision, position, any, no_stream, stream_exists, start, end, forwards, backwards
+        ok, error, nil, infinity, revision, position, any, no_stream, stream_exists, start, end,
+        forwards, backwards,
     }
 }
 
@@ -48,110 +49,149 @@ fn open<'a>(env: Env<'a>, connection_string: &str) -> Result<Connection, Term<'a
     Connection::new(&settings).map_err(|unsupported| error::unsupported(env, &unsupported.to_string()))
 }
 
-type Event<'a> = (&'a str, &'a str, &'a str, Binary<'a>, Binary<'a>);
+/// What the stream has to be, and how long the call may take.
+type Appending<'a> = (Term<'a>, Term<'a>);
+/// Id, type, content type, data, custom metadata.
+type Event<'a> = (Term<'a>, Term<'a>, Term<'a>, Term<'a>, Term<'a>);
 
 #[rustler::nif]
 fn event_store_append<'a>(
     env: Env<'a>,
     store: ResourceArc<StoreConnection>,
     reference: Term<'a>,
-    stream: Binary<'a>,
-    expect: Term<'a>,
-    events: Vec<Event<'a>>,
+    stream: Term<'a>,
+    appending: Appending<'a>,
+    events: Term<'a>,
 ) -> NifResult<Atom> {
     let began = Instant::now();
-    let expectation = expectation(expect)?;
-    let events = events.iter().map(new_event).collect::<NifResult<Vec<_>>>()?;
-    let stream = Bytes::copy_from_slice(stream.as_slice());
+    let (expect, time) = appending;
+    let (expectation, time) = (expectation(expect)?, limit(time)?);
+    let events: Vec<Event<'a>> = argument::any("events", events, "a list of events as tuples of five")?;
+    let events = events.into_iter().map(new_event).collect::<NifResult<Vec<_>>>()?;
+    let stream = bytes("stream", stream)?;
     // copying what is appended takes its time
     timeslice::report(env, began);
     let connection = store.connection.clone();
     answer(
         env,
         reference,
-        async move { append(&connection, stream, expectation, events).await },
-        |env, appended| match appended {
-            Ok(Appended { revision, position }) => {
-                let pairs =
-                    [(atoms::revision(), revision.encode(env)), (atoms::position(), position.encode(env))];
-                let appended = Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env));
-                (atoms::ok(), appended).encode(env)
-            }
-            Err(cause) => (atoms::error(), error::term(env, &cause)).encode(env),
-        },
+        async move { append(&connection, stream, expectation, events, time).await },
+        appended,
     )
 }
 
-fn expectation(expect: Term<'_>) -> NifResult<Expectation> {
-    if let Ok(revision) = expect.decode::<u64>() {
-        return Ok(Expectation::Revision(revision));
-    }
-    let name: Atom = expect.decode()?;
-    if name == atoms::no_stream() {
-        Ok(Expectation::NoStream)
-    } else if name == atoms::stream_exists() {
-        Ok(Expectation::StreamExists)
-    } else {
-        Ok(Expectation::Any)
+fn appended(env: Env<'_>, appended: Result<Appended, AppendError>) -> Term<'_> {
+    match appended {
+        Ok(Appended { revision, position }) => {
+            let pairs =
+                [(atoms::revision(), revision.encode(env)), (atoms::position(), position.encode(env))];
+            let appended = Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env));
+            (atoms::ok(), appended).encode(env)
+        }
+        Err(failed) => (atoms::error(), error::append_term(env, &failed)).encode(env),
     }
 }
 
-fn new_event((id, event_type, content_type, data, custom_metadata): &Event<'_>) -> NifResult<NewEvent> {
+fn expectation(expect: Term<'_>) -> NifResult<Expectation> {
+    let named = [
+        (atoms::any(), Expectation::Any),
+        (atoms::no_stream(), Expectation::NoStream),
+        (atoms::stream_exists(), Expectation::StreamExists),
+    ];
+    argument::one_of_or_revision("expect", expect, &named, Expectation::Revision)
+}
+
+/// nil for the connection's own deadline.
+fn limit(time: Term<'_>) -> NifResult<Time> {
+    if let Ok(millis @ 1..=LONGEST) = time.decode::<u64>() {
+        return Ok(Time::Limited(Duration::from_millis(millis)));
+    }
+    match time.decode::<Atom>() {
+        Ok(name) if name == atoms::nil() => Ok(Time::OfConnection),
+        Ok(name) if name == atoms::infinity() => Ok(Time::Endless),
+        _ => Err(argument::refused("timeout", time, "an integer from 1 to 2147483647, :infinity or nil")),
+    }
+}
+
+/// What a call may take at most, in milliseconds: gRPC has eight digits for it.
+const LONGEST: u64 = i32::MAX.unsigned_abs() as u64;
+
+fn new_event((id, event_type, content_type, data, custom_metadata): Event<'_>) -> NifResult<NewEvent> {
+    const TEXT: &str = "a string in UTF-8";
+    let uuid = argument::any::<&str>("the id of an event", id, "a UUID as text")?;
     Ok(NewEvent {
-        id: Uuid::parse_str(id).map_err(|_| rustler::Error::BadArg)?,
-        event_type: (*event_type).to_owned(),
-        content_type: (*content_type).to_owned(),
-        data: Bytes::copy_from_slice(data.as_slice()),
-        custom_metadata: Bytes::copy_from_slice(custom_metadata.as_slice()),
+        id: Uuid::parse_str(uuid)
+            .map_err(|_| argument::refused("the id of an event", id, "a UUID as text"))?,
+        event_type: argument::any("the type of an event", event_type, TEXT)?,
+        content_type: argument::any("the content type of an event", content_type, TEXT)?,
+        data: bytes("the data of an event", data)?,
+        custom_metadata: bytes("the custom metadata of an event", custom_metadata)?,
     })
 }
 
-type Reading<'a> = (Term<'a>, Atom, u64, bool, bool);
+fn bytes(what: &str, got: Term<'_>) -> NifResult<Bytes> {
+    let binary: Binary<'_> = argument::any(what, got, "a binary")?;
+    Ok(Bytes::copy_from_slice(binary.as_slice()))
+}
+
+/// From where, which way, how many, with links resolved, with bodies decoded, the largest message, how long.
+type Reading<'a> = (Term<'a>, Term<'a>, Term<'a>, bool, bool, Term<'a>, Term<'a>);
 
 #[rustler::nif]
 fn event_store_read<'a>(
     env: Env<'a>,
     store: ResourceArc<StoreConnection>,
     reference: Term<'a>,
-    stream: Binary<'a>,
+    stream: Term<'a>,
     reading: Reading<'a>,
 ) -> NifResult<Atom> {
-    let (from, direction, count, resolve_links, decode) = reading;
-    let backwards = direction == atoms::backwards();
-    let direction = if backwards { Direction::Backwards } else { Direction::Forwards };
-    let stream = Bytes::copy_from_slice(stream.as_slice());
-    let read = Read { stream, from: place(from)?, direction, count, resolve_links };
+    let (from, direction, count, resolve_links, decode, message, time) = reading;
+    let directions = [(atoms::forwards(), Direction::Forwards), (atoms::backwards(), Direction::Backwards)];
+    let read = Read {
+        stream: bytes("stream", stream)?,
+        from: place(from)?,
+        direction: argument::one_of("direction", direction, &directions)?,
+        count: argument::number("max_count", count, 0..=u64::MAX)?,
+        resolve_links,
+    };
+    let limits = ReadLimits {
+        message: argument::number("max_message_size", message, 1..=u64::from(u32::MAX))?,
+        timeout: match limit(time)? {
+            Time::Limited(timeout) => Some(timeout),
+            Time::OfConnection | Time::Endless => None,
+        },
+    };
     let connection = store.connection.clone();
     let name = String::from_utf8_lossy(&read.stream).into_owned();
-    answer(env, reference, async move { read_stream(&connection, &read).await }, move |env, events| {
-        match events {
+    answer(
+        env,
+        reference,
+        async move { read_stream(&connection, &read, limits).await },
+        move |env, events| match events {
             Ok(Some(events)) => match event_terms(env, decode, events) {
                 Ok(events) => (atoms::ok(), events).encode(env),
                 Err(cause) => (atoms::error(), error::term(env, &cause)).encode(env),
             },
             Ok(None) => (atoms::error(), error::stream_not_found(env, &name)).encode(env),
             Err(cause) => (atoms::error(), error::term(env, &cause)).encode(env),
-        }
-    })
+        },
+    )
 }
 
 fn place(from: Term<'_>) -> NifResult<From> {
-    if let Ok(revision) = from.decode::<u64>() {
-        return Ok(From::Revision(revision));
-    }
-    let edge: Atom = from.decode()?;
-    Ok(if edge == atoms::start() { From::Start } else { From::End })
+    let named = [(atoms::start(), From::Start), (atoms::end(), From::End)];
+    argument::one_of_or_revision("from", from, &named, From::Revision)
 }
 
 fn event_terms(env: Env<'_>, decode: bool, events: Vec<Bytes>) -> Result<Vec<Term<'_>>, Error> {
     let frame = Frame::new(events);
     let nil = atoms::nil().encode(env);
     let mut encoder = EventEncoder::new(env, &frame, Bodies { decode, copy: false }, nil, nil);
-    let decoded = frame.messages().iter().enumerate().map(|(index, message)| match parse(message) {
-        Ok(Message::Event(event)) => Ok(encoder.event(index, &event)),
-        Ok(other) => Err(Error::Protocol { message: format!("{other:?} where an event was expected") }),
-        Err(error) => Err(Error::Protocol { message: format!("an event cannot be decoded: {error}") }),
-    });
+    let decoded = frame
+        .messages()
+        .iter()
+        .enumerate()
+        .map(|(index, message)| readable(message).map(|event| encoder.event(index, &event)));
     decoded.collect()
 }
 
@@ -160,23 +200,23 @@ fn answer<T: Send + 'static>(
     env: Env<'_>,
     reference: Term<'_>,
     call: impl Future<Output = T> + Send + 'static,
-    encode: impl for<'b> FnOnce(Env<'b>, T) -> Term<'b> + Send + 'static,
+    encode: impl for<'b> Fn(Env<'b>, T) -> Term<'b> + Send + 'static,
 ) -> NifResult<Atom> {
     let runtime = runtime::handle().map_err(|_| rustler::Error::Term(Box::new("no runtime")))?;
     let caller = env.pid();
-    let mut message = OwnedEnv::new();
-    let reference = message.save(reference);
-    runtime.spawn(async move {
-        let result = AssertUnwindSafe(call).catch_unwind().await;
-        let sent = message.send_and_clear(&caller, |env| {
-            let result = match result {
-                Ok(result) => encode(env, result),
-                Err(_) => (atoms::error(), error::panicked(env, "the call")).encode(env),
+    let kept = OwnedEnv::new();
+    let reference = kept.save(reference);
+    runtime.spawn(settle(call, move |outcome| {
+        let sent = OwnedEnv::new().send_and_clear(&caller, |env| {
+            let result = match outcome {
+                Outcome::Done(result) => encode(env, result),
+                Outcome::Panicked => (atoms::error(), error::panicked(env, "the call")).encode(env),
+                Outcome::Lost => (atoms::error(), error::lost(env)).encode(env),
             };
-            (reference.load(env), result)
+            (kept.run(|own| reference.load(own).in_env(env)), result)
         });
         // a caller that is gone needs no answer
         sent.ok();
-    });
+    }));
     Ok(atoms::ok())
 }

@@ -2,13 +2,15 @@
 
 use std::io;
 
+use client::AppendError;
 use rustler::{Atom, Encoder, Env, Term};
-use wire::error::{Error, Expected};
+use wire::error::{Error, Expected, Which};
 
 mod atoms {
     rustler::atoms! {
         internal, invalid_connection_string, unsupported, stream_not_found,
-        stream, expected, actual, maximum, host, port, code, any, no_stream, stream_exists
+        stream, expected, actual, maximum, host, port, code, any, no_stream, stream_exists, size, revision,
+        after_revision, before_revision, position, last_revision, nil, may_have_been_written,
     }
 }
 
@@ -16,6 +18,21 @@ mod atoms {
 pub fn term<'a>(env: Env<'a>, error: &Error) -> Term<'a> {
     let reason = Atom::from_str(env, error.reason()).unwrap_or_else(|_| atoms::internal());
     of(env, reason, &error.to_string(), error.retryable(), &details(env, error))
+}
+
+/// The term of an error of an append.
+pub fn append_term<'a>(env: Env<'a>, failed: &AppendError) -> Term<'a> {
+    if !failed.may_be_written {
+        return term(env, &failed.error);
+    }
+    let error = &failed.error;
+    let reason = Atom::from_str(env, error.reason()).unwrap_or_else(|_| atoms::internal());
+    let message = format!(
+        "{error}; the events may have been written: to append the same events, with the same ids, again finds out"
+    );
+    let mut details = details(env, error);
+    details.push((atoms::may_have_been_written(), true.encode(env)));
+    of(env, reason, &message, error.retryable(), &details)
 }
 
 /// The term of any error.
@@ -38,6 +55,11 @@ pub fn no_runtime<'a>(env: Env<'a>, kind: io::ErrorKind) -> Term<'a> {
 /// Something panicked on the way to an answer.
 pub fn panicked<'a>(env: Env<'a>, what: &str) -> Term<'a> {
     of(env, atoms::internal(), &format!("{what} panicked"), false, &[])
+}
+
+/// A call was given up without an answer: the runtime ends.
+pub fn lost(env: Env<'_>) -> Term<'_> {
+    of(env, atoms::internal(), "the call was given up, as the library is shut down", true, &[])
 }
 
 /// A connection string that cannot be read.
@@ -72,7 +94,28 @@ fn details<'a>(env: Env<'a>, error: &Error) -> Vec<(Atom, Term<'a>)> {
             vec![(atoms::host(), host.encode(env)), (atoms::port(), port.encode(env))]
         }
         Error::Server { code, .. } => vec![(atoms::code(), (*code as i32).encode(env))],
+        Error::Undecodable { what, .. } => which(env, *what),
+        Error::TooLarge { what, size, limit } => {
+            let mut details = which(env, *what);
+            details.extend([(atoms::size(), size.encode(env)), (atoms::maximum(), limit.encode(env))]);
+            details
+        }
+        Error::PositionBeyondEnd { stream, position, last } => vec![
+            (atoms::stream(), stream.encode(env)),
+            (atoms::position(), position.encode(env)),
+            (atoms::last_revision(), last.encode(env)),
+        ],
         _ => Vec::new(),
+    }
+}
+
+fn which(env: Env<'_>, which: Which) -> Vec<(Atom, Term<'_>)> {
+    match which {
+        Which::Event(revision) => vec![(atoms::revision(), revision.encode(env))],
+        Which::After(revision) => vec![(atoms::after_revision(), revision.encode(env))],
+        Which::Before(revision) => vec![(atoms::before_revision(), revision.encode(env))],
+        Which::First => vec![(atoms::after_revision(), atoms::nil().encode(env))],
+        Which::Answer => Vec::new(),
     }
 }
 

@@ -4,7 +4,9 @@ mod keys;
 mod time;
 
 use rustler::{Encoder as _, Env, ResourceArc, Term};
-use wire::recorded::{ID_LENGTH, ReadEvent, Recorded};
+use wire::error::{Error, Which};
+use wire::head::{Head, position_of};
+use wire::recorded::{ID_LENGTH, Message, ReadEvent, Recorded, parse};
 
 use crate::frame::{self, Frame};
 use crate::{json, sys};
@@ -14,6 +16,23 @@ use keys::Keys;
 const HEAP_BINARY: usize = 64;
 
 const JSON: &[u8] = b"application/json";
+
+/// The event of a message; when it is none, an error that names its revision as far as that can be read.
+pub fn readable(message: &[u8]) -> Result<ReadEvent<'_>, Error> {
+    let wrong = match parse(message) {
+        Ok(Message::Event(event)) => match event.check() {
+            Ok(()) => return Ok(event),
+            Err(error) => error.to_string(),
+        },
+        Ok(other) => format!("{other:?} where an event was expected"),
+        Err(error) => error.to_string(),
+    };
+    let what = match position_of(message) {
+        Ok(Head::Event(place)) => Which::Event(place.revision),
+        _ => Which::First,
+    };
+    Err(Error::Undecodable { what, message: wrong })
+}
 
 /// How bodies are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +177,8 @@ impl<'a, 'f> Encoder<'a, 'f> {
         let stream = names.stream.term(env, event.stream);
         let content_type = names.content_type.term(env, event.content_type);
         let commit = event.commit.encode(env);
-        let created = self.clock.date_time(self.keys, event.created);
+        // `readable` lets no event pass whose time is none
+        let created = self.clock.date_time(self.keys, event.created.unwrap_or_default());
         let custom = self.raw(index, event.custom_metadata);
         let (prepare, revision) = (event.prepare.encode(env), event.revision.encode(env));
         let (producer, subscription) = (self.producer, self.subscription);

@@ -6,12 +6,14 @@
 //! - `frame`: the messages of a batch
 //! - `event_term`: `%Penstock.Event{}` from a message
 //! - `json`: JSON to terms and back
+//! - `argument`: what is refused by name
 //! - `error`: errors as terms
 //! - `connection`: appends and reads
 //! - `linear`: the linear subscription
 //! - `stage`: the dispatcher and the buffer of a producer of terms
 //! - `server`: the embedded server
 
+mod argument;
 mod connection;
 mod error;
 mod event_term;

@@ -11,7 +11,7 @@ mod shared;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use client::{Limits, Subscription as Wanted};
+use client::{Limits, OnBeyond, Subscription as Wanted};
 use reader_core::{Backoff, Start, State};
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use stage_core::{DemandDispatcher, DemandOptions};
@@ -22,7 +22,7 @@ use crate::event_term::Bodies;
 use crate::linear::book::Book;
 use crate::linear::serve::{Budget, serve};
 use crate::linear::shared::Shared;
-use crate::{error, runtime};
+use crate::{argument, error, runtime};
 
 mod atoms {
     rustler::atoms! {
@@ -44,6 +44,9 @@ mod atoms {
         reconnects,
         stale_events,
         unknown_messages,
+        position_beyond_end,
+        wait,
+        stop,
         nil,
     }
 }
@@ -74,41 +77,49 @@ impl Drop for Linear {
     }
 }
 
-type Settings<'a> = (Limited, (bool, bool), bool, (Option<u64>, Option<u64>), Atom, (Term<'a>, Term<'a>));
-/// Events, bytes, and the events of one message.
-type Limited = (usize, usize, usize);
+/// Limits, bodies, whether links are resolved, the dispatcher's options, how demand is met, what to do about a position
+/// beyond the end, and what events say of their origin.
+type Settings<'a> =
+    (Limited<'a>, (bool, bool), bool, (Term<'a>, Option<u64>), Term<'a>, Term<'a>, (Term<'a>, Term<'a>));
+/// Events, bytes, the events of one message to a consumer, and the bytes of one from the server.
+type Limited<'a> = (Term<'a>, Term<'a>, Term<'a>, Term<'a>);
 
 #[rustler::nif]
 fn linear_open<'a>(
     env: Env<'a>,
     connection: ResourceArc<StoreConnection>,
-    stream: Binary<'a>,
+    stream: Term<'a>,
     position: Term<'a>,
     settings: Settings<'a>,
 ) -> NifResult<Term<'a>> {
-    let ((events, bytes, slice), (decode, copy), resolve_links, dispatcher, demand, origin) = settings;
-    let (max_demand, shuffle_first_deal) = dispatcher;
+    let (limited, (decode, copy), resolve_links, dispatcher, demand, on_beyond, origin) = settings;
+    let (limits, slice, max_message_size) = limits(limited)?;
+    let from = start(position)?;
+    let stream: Binary<'a> = argument::any("stream_name", stream, "a binary")?;
+    let beyond = [(atoms::wait(), OnBeyond::Wait), (atoms::stop(), OnBeyond::Stop)];
+    let wanted = Wanted {
+        stream: Bytes::copy_from_slice(stream.as_slice()),
+        from,
+        resolve_links,
+        max_message_size,
+        on_beyond: argument::one_of("on_position_beyond_end", on_beyond, &beyond)?,
+        backoff: Backoff::default(),
+        patience: client::PATIENCE,
+    };
     let runtime = match runtime::handle() {
         Ok(runtime) => runtime,
         Err(kind) => return Ok((atoms::error(), error::no_runtime(env, kind)).encode(env)),
     };
     let shared = Arc::new(Shared::new(
         env.pid(),
-        Limits { events, bytes },
+        limits,
         slice,
         Bodies { decode, copy },
-        DemandDispatcher::new(DemandOptions { max_demand, shuffle_first_deal, rate: None }),
-        demand == atoms::forward(),
+        self::dispatcher(dispatcher)?,
+        forward(demand)?,
         Book::new(origin),
     ));
-    let from = start(position)?;
     shared.begin(from);
-    let wanted = Wanted {
-        stream: Bytes::copy_from_slice(stream.as_slice()),
-        from,
-        resolve_links,
-        backoff: Backoff::default(),
-    };
     let task = runtime.spawn(client::run(connection.connection.clone(), wanted, shared.clone()));
     let linear = ResourceArc::new(Linear { shared: shared.clone(), task: task.abort_handle() });
     runtime.spawn(async move {
@@ -120,11 +131,32 @@ fn linear_open<'a>(
     Ok((atoms::ok(), linear).encode(env))
 }
 
+fn limits((events, bytes, slice, message): Limited<'_>) -> NifResult<(Limits, usize, u64)> {
+    let limits = Limits {
+        events: argument::size("buffer_size", events, 1..=u64::MAX)?,
+        bytes: argument::size("buffer_bytes", bytes, 1..=u64::MAX)?,
+    };
+    let slice = argument::size("max_count", slice, 1..=1000)?;
+    Ok((limits, slice, argument::number("max_message_size", message, 1..=u64::from(u32::MAX))?))
+}
+
+fn dispatcher((max_demand, shuffle_first_deal): (Term<'_>, Option<u64>)) -> NifResult<DemandDispatcher<u64>> {
+    let max_demand = if max_demand.decode::<Atom>().is_ok_and(|atom| atom == atoms::nil()) {
+        None
+    } else {
+        Some(argument::number("max_demand", max_demand, 1..=u64::MAX)?)
+    };
+    Ok(DemandDispatcher::new(DemandOptions { max_demand, shuffle_first_deal, rate: None }))
+}
+
 fn start(position: Term<'_>) -> NifResult<Start> {
-    if let Ok(edge) = position.decode::<Atom>() {
-        return if edge == atoms::start() { Ok(Start::Beginning) } else { Ok(Start::End) };
-    }
-    Ok(Start::After(position.decode()?))
+    let named = [(atoms::start(), Start::Beginning), (atoms::end(), Start::End)];
+    argument::one_of_or_revision("restore_stream_position!", position, &named, Start::After)
+}
+
+/// Whether demand is met, or only kept.
+fn forward(mode: Term<'_>) -> NifResult<bool> {
+    argument::one_of("demand", mode, &[(atoms::forward(), true), (atoms::accumulate(), false)])
 }
 
 /// Ends the subscription; the process is about to end, too.
@@ -178,8 +210,8 @@ fn linear_demand_of(linear: ResourceArc<Linear>, key: u64) -> NifResult<u64> {
 }
 
 #[rustler::nif]
-fn linear_set_demand<'a>(env: Env<'a>, linear: ResourceArc<Linear>, mode: Atom) -> NifResult<Term<'a>> {
-    linear.shared.lock()?.forward = mode == atoms::forward();
+fn linear_set_demand<'a>(env: Env<'a>, linear: ResourceArc<Linear>, mode: Term<'a>) -> NifResult<Term<'a>> {
+    linear.shared.lock()?.forward = forward(mode)?;
     serve(env, &linear.shared, Budget::ordinary(), None)
 }
 
@@ -187,7 +219,7 @@ fn linear_set_demand<'a>(env: Env<'a>, linear: ResourceArc<Linear>, mode: Atom) 
 fn linear_info(env: Env<'_>, linear: ResourceArc<Linear>) -> NifResult<Term<'_>> {
     let inner = linear.shared.lock()?;
     let pairs = [
-        (atoms::state(), state(inner.state).encode(env)),
+        (atoms::state(), state(inner.state()).encode(env)),
         (atoms::revision(), inner.revision.encode(env)),
         (atoms::demand(), inner.dispatcher.demand().encode(env)),
         (atoms::ready_events(), inner.ready.events().encode(env)),
@@ -195,6 +227,7 @@ fn linear_info(env: Env<'_>, linear: ResourceArc<Linear>) -> NifResult<Term<'_>>
         (atoms::reconnects(), inner.counts.reconnects.encode(env)),
         (atoms::stale_events(), inner.counts.stale.encode(env)),
         (atoms::unknown_messages(), inner.counts.unknown.encode(env)),
+        (atoms::position_beyond_end(), inner.beyond.map(|beyond| serve::beyond(env, beyond)).encode(env)),
     ];
     Term::map_from_pairs(env, &pairs)
 }

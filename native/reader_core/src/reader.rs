@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Backoff;
+use crate::{Backoff, Epoch};
 
 /// Where a subscription begins. Positions are exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +66,35 @@ pub enum Fate {
     Stop,
 }
 
+/// A stream that ends before the position that its subscription goes on from: a server that came back empty, or
+/// from an older backup. Nothing comes until the stream has grown past the position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beyond {
+    /// The revision that the subscription goes on after.
+    pub position: u64,
+    /// The revision of the stream's last event; `None` when there is no such stream.
+    pub last: Option<u64>,
+}
+
+/// What is known of the stream's end, as seen from the position of the subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Nothing that matters: there is no position, or an event after it has come.
+    Passed,
+    /// An event after the position is still to come.
+    Awaited,
+    /// It was asked for.
+    Known(Option<Beyond>),
+}
+
 /// One subscription through all its connections.
 #[derive(Debug)]
 pub struct Reader {
     state: State,
     from: Start,
     last: Option<u64>,
+    end: End,
+    epoch: Epoch,
     backoff: Backoff,
     failures: u32,
     confirmed_at: Option<Duration>,
@@ -90,6 +113,8 @@ impl Reader {
                 Start::After(revision) => Some(revision),
                 Start::Beginning | Start::End => None,
             },
+            end: End::Passed,
+            epoch: Epoch::default(),
             backoff,
             failures: 0,
             confirmed_at: None,
@@ -109,6 +134,11 @@ impl Reader {
         self.last
     }
 
+    /// Which of its connections it is on: the first one that is confirmed is 1.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// How many times a subscription was confirmed after the first time.
     pub fn reconnects(&self) -> u64 {
         self.confirmations.saturating_sub(1)
@@ -124,12 +154,18 @@ impl Reader {
         self.unknown
     }
 
+    /// How many attempts have failed since the last connection that was healthy.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Begins an attempt.
     ///
     /// The end is located once and is a fixed place from then on: were it asked for anew at every attempt, what is
     /// appended between two attempts would be lost.
     pub fn connect(&mut self) -> Step {
         self.state = State::Connecting;
+        self.end = if self.last.is_some() { End::Awaited } else { End::Passed };
         match (self.last, self.from) {
             (Some(revision), _) => Step::Subscribe(Start::After(revision)),
             (None, Start::End) => Step::LocateEnd,
@@ -143,13 +179,17 @@ impl Reader {
         if revision.is_none() {
             self.from = Start::Beginning;
         }
-        self.connect()
+        let step = self.connect();
+        // where the stream ends is known, as that is where it begins
+        self.end = End::Known(None);
+        step
     }
 
     /// The server has taken the subscription.
     pub fn confirmed(&mut self, now: Duration) -> Progress {
         self.confirmed_at = Some(now);
         self.confirmations += 1;
+        self.epoch = self.epoch.next();
         self.become_state(State::Reading)
     }
 
@@ -160,12 +200,31 @@ impl Reader {
             return Verdict::Stale;
         }
         self.last = Some(revision);
+        self.end = End::Passed;
         Verdict::Emit
     }
 
     /// The server has sent all there was. It says so again whenever it had to catch up silently.
     pub fn caught_up(&mut self) -> Progress {
         self.become_state(State::Subscribed)
+    }
+
+    /// Whether the stream's end has to be looked for, and its last revision told to [`Reader::end_seen`]: the server
+    /// has sent all there is after the position, and that was nothing. It is asked once for each connection, while
+    /// that goes on; a subscription that has something to read never asks.
+    pub fn awaits_end(&self) -> bool {
+        self.state == State::Subscribed && self.end == End::Awaited
+    }
+
+    /// The stream's last event has this revision; `None` when there is no such stream.
+    ///
+    /// Revisions only grow, so a stream that ends before the position after the subscription was made did so before,
+    /// too. One that has grown past it meanwhile cannot be told from one that was never shorter.
+    pub fn end_seen(&mut self, last: Option<u64>) -> Option<Beyond> {
+        let (End::Awaited, Some(position)) = (self.end, self.last) else { return None };
+        let beyond = last.is_none_or(|last| last < position).then_some(Beyond { position, last });
+        self.end = End::Known(beyond);
+        beyond
     }
 
     /// The server is catching up again.

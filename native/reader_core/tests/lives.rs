@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use reader_core::{Backoff, Fate, Progress, Reader, Start, State, Step, Verdict};
+use reader_core::{Backoff, Beyond, Epoch, Fate, Progress, Reader, Start, State, Step, Verdict};
 
 const NOW: Duration = Duration::from_secs(1);
 
@@ -59,6 +59,91 @@ fn caught_up_may_come_any_number_of_times() {
     assert_eq!(reader.caught_up(), Progress::Changed(State::Subscribed));
     assert_eq!(reader.caught_up(), Progress::Same);
     assert_eq!(reader.fell_behind(), Progress::Changed(State::Reading));
+}
+
+fn caught_up_after(position: u64) -> Reader {
+    let mut reader = reader(Start::After(position));
+    reader.connect();
+    reader.confirmed(NOW);
+    reader
+}
+
+#[test]
+fn a_stream_that_ends_before_the_position_is_found_out_once_the_server_has_sent_all_there_is() {
+    for last in [None, Some(0), Some(8)] {
+        let mut reader = caught_up_after(9);
+        assert!(!reader.awaits_end());
+        reader.caught_up();
+        assert!(reader.awaits_end());
+        assert_eq!(reader.end_seen(last), Some(Beyond { position: 9, last }));
+        assert!(!reader.awaits_end());
+    }
+}
+
+#[test]
+fn a_stream_that_reaches_the_position_is_not_shorter_than_it() {
+    for last in [9, 10] {
+        let mut reader = caught_up_after(9);
+        reader.caught_up();
+        assert_eq!(reader.end_seen(Some(last)), None);
+        assert!(!reader.awaits_end());
+    }
+}
+
+#[test]
+fn the_end_is_not_looked_for_by_who_has_something_to_read() {
+    let mut reader = caught_up_after(9);
+    reader.event(10);
+    reader.caught_up();
+    assert!(!reader.awaits_end());
+    // nor by who begins with the first event, or at an end that was just found
+    let mut reader = self::reader(Start::Beginning);
+    reader.connect();
+    reader.confirmed(NOW);
+    reader.caught_up();
+    assert!(!reader.awaits_end());
+    let mut reader = self::reader(Start::End);
+    reader.end_located(Some(9));
+    reader.confirmed(NOW);
+    reader.caught_up();
+    assert!(!reader.awaits_end());
+}
+
+#[test]
+fn an_event_that_comes_while_the_end_is_looked_for_is_answer_enough() {
+    let mut reader = caught_up_after(9);
+    reader.caught_up();
+    assert!(reader.awaits_end());
+    reader.event(10);
+    assert_eq!(reader.end_seen(Some(3)), None);
+}
+
+#[test]
+fn the_end_is_looked_for_again_on_every_connection() {
+    let mut reader = caught_up_after(9);
+    reader.caught_up();
+    reader.end_seen(Some(9));
+    reader.ended(true, NOW, 0.0);
+    reader.connect();
+    reader.confirmed(NOW);
+    reader.caught_up();
+    assert!(reader.awaits_end());
+}
+
+#[test]
+fn every_connection_that_is_confirmed_has_an_epoch_of_its_own() {
+    let mut reader = reader(Start::Beginning);
+    let mut epochs: Vec<Epoch> = vec![reader.epoch()];
+    for _ in 0..3 {
+        reader.connect();
+        reader.confirmed(NOW);
+        epochs.push(reader.epoch());
+        reader.ended(true, NOW, 0.0);
+        reader.connect();
+        reader.ended(true, NOW, 0.0);
+        assert_eq!(epochs.last(), Some(&reader.epoch()));
+    }
+    assert!(epochs.is_sorted_by(|earlier, later| earlier < later), "{epochs:?}");
 }
 
 #[test]

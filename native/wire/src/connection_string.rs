@@ -93,6 +93,9 @@ fn endpoint(text: &str) -> Result<Endpoint, ConnectionStringError> {
                 None => return Err(ConnectionStringError::BadHost { got: text.to_owned() }),
             }
         }
+        None if is_bare_ipv6(text) => {
+            return Err(ConnectionStringError::Brackets { got: text.to_owned() });
+        }
         None => match text.split_once(':') {
             Some((host, port)) => (named(host)?, Some(port)),
             None => (named(text)?, None),
@@ -106,6 +109,12 @@ fn endpoint(text: &str) -> Result<Endpoint, ConnectionStringError> {
         },
     };
     Ok(Endpoint { host: host.to_owned(), port })
+}
+
+/// Only an address, with or without a port behind it: other text with colons may be a user and a password.
+fn is_bare_ipv6(text: &str) -> bool {
+    let address = |text: &str| text.parse::<std::net::Ipv6Addr>().is_ok();
+    address(text) || text.rsplit_once(':').is_some_and(|(host, _)| host.contains(':') && address(host))
 }
 
 fn named(host: &str) -> Result<&str, ConnectionStringError> {

@@ -24,6 +24,9 @@ pub struct Created {
 }
 
 impl Created {
+    /// The last tick of the year 9999, where calendars end.
+    pub const LAST_TICKS: u64 = 2_534_023_007_999_999_999;
+
     /// The time at so many ticks of 100 ns since 1970.
     pub fn from_ticks(ticks: u64) -> Self {
         let microseconds = ticks / TICKS_PER_MICROSECOND;
@@ -77,6 +80,13 @@ mod tests {
         };
         assert_eq!(created, expected);
         assert!(Created::from_ticks(u64::MAX).year > 50_000);
+    }
+
+    #[test]
+    fn the_last_tick_is_the_end_of_the_year_9999() {
+        let last = Created::from_ticks(Created::LAST_TICKS);
+        assert_eq!((last.year, last.month, last.day, last.microsecond), (9999, 12, 31, 999_999));
+        assert_eq!(Created::from_ticks(Created::LAST_TICKS + 1).year, 10_000);
     }
 
     #[test]

@@ -1,9 +1,20 @@
-//! What a server's refusal means, read from the status, its trailers and, for failures on the way, its source.
+//! What a call's failure means.
+//!
+//! - `status`: read from the status, its trailers and, for failures on the way, its source
+//! - `fault`: what went wrong on the way, where no server put it into words
+//! - `policy`: what is tried again and what is final: the one table of it
 
-use std::error::Error as StdError;
+mod fault;
+mod policy;
+mod status;
+
 use std::fmt;
 
-use tonic::{Code, Status};
+use tonic::Code;
+
+pub use fault::Fault;
+pub use policy::Policy;
+pub use status::was_sent;
 
 use crate::proto::streams::append_resp::WrongExpectedVersion;
 use crate::proto::streams::append_resp::wrong_expected_version::{
@@ -133,6 +144,34 @@ pub enum Error {
         /// What it said instead.
         message: String,
     },
+    /// The server speaks gRPC, and sent what is no message of its protocol.
+    #[error("{what} cannot be decoded: {message}")]
+    Undecodable {
+        /// Which message.
+        what: Which,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A message is larger than the reader takes.
+    #[error("{what} has {size} bytes; the limit, max_message_size, is {limit} bytes")]
+    TooLarge {
+        /// Which message.
+        what: Which,
+        /// Its size in bytes.
+        size: u64,
+        /// The reader's limit in bytes.
+        limit: u64,
+    },
+    /// The stream ends before the position that a subscription goes on from.
+    #[error("the stream {stream:?} {}, which is before position {position}", Ends(*last))]
+    PositionBeyondEnd {
+        /// Its name.
+        stream: String,
+        /// The revision that the subscription goes on after.
+        position: u64,
+        /// The revision of the stream's last event; `None` when there is no such stream.
+        last: Option<u64>,
+    },
     /// Any other failure.
     #[error("the server failed ({}): {message}", Name(*code))]
     Server {
@@ -141,6 +180,40 @@ pub enum Error {
         /// The server's words.
         message: String,
     },
+}
+
+/// Which of the messages of a read it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The event of this revision.
+    Event(u64),
+    /// The one after the event of this revision.
+    After(u64),
+    /// The one after the event of this revision, in a read backwards.
+    Before(u64),
+    /// The first one.
+    First,
+    /// The answer of a call that is no read.
+    Answer,
+}
+
+impl Which {
+    /// The message after these events: `None` is no event.
+    pub fn after(revision: Option<u64>) -> Self {
+        revision.map_or(Self::First, Self::After)
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(revision) => write!(f, "the event of revision {revision}"),
+            Self::After(revision) => write!(f, "the message after revision {revision}"),
+            Self::Before(revision) => write!(f, "the message before revision {revision}"),
+            Self::First => f.write_str("the first message"),
+            Self::Answer => f.write_str("the answer"),
+        }
+    }
 }
 
 /// Where a writer expects a stream to be.
@@ -168,16 +241,21 @@ impl fmt::Display for Expected {
 }
 
 impl Error {
+    /// What is said of a connection whose peer does not answer HTTP/2's pings.
+    pub const NO_PONG: &'static str = "no answer to a ping";
+
     /// Whether the same call may succeed later, or elsewhere, without a change.
     pub fn retryable(&self) -> bool {
+        Policy::of(self).call
+    }
+
+    /// The same error, saying which message of a read it was.
+    #[must_use]
+    pub fn at(self, which: Which) -> Self {
         match self {
-            Self::NotLeader { .. }
-            | Self::PersistentSubscriptionDropped { .. }
-            | Self::DeadlineExceeded { .. }
-            | Self::Unavailable { .. }
-            | Self::Cancelled { .. } => true,
-            Self::Server { code, .. } => matches!(code, Code::Aborted | Code::ResourceExhausted),
-            _ => false,
+            Self::TooLarge { size, limit, .. } => Self::TooLarge { what: which, size, limit },
+            Self::Undecodable { message, .. } => Self::Undecodable { what: which, message },
+            error => error,
         }
     }
 
@@ -201,7 +279,9 @@ impl Error {
             Self::DeadlineExceeded { .. } => "deadline_exceeded",
             Self::Unavailable { .. } => "unavailable",
             Self::Cancelled { .. } => "cancelled",
-            Self::Protocol { .. } => "protocol",
+            Self::Protocol { .. } | Self::Undecodable { .. } => "protocol",
+            Self::TooLarge { .. } => "message_too_large",
+            Self::PositionBeyondEnd { .. } => "position_beyond_end",
             Self::Server { .. } => "server",
         }
     }
@@ -230,138 +310,6 @@ impl Error {
     }
 }
 
-impl From<&Status> for Error {
-    fn from(status: &Status) -> Self {
-        named(status).unwrap_or_else(|| by_code(status))
-    }
-}
-
-impl From<Status> for Error {
-    fn from(status: Status) -> Self {
-        Self::from(&status)
-    }
-}
-
-/// The errors that EventStoreDB names in its trailers.
-fn named(status: &Status) -> Option<Error> {
-    let stream = || trailer(status, "stream-name").unwrap_or_default();
-    let group = || trailer(status, "group-name").unwrap_or_default();
-    let error = match trailer(status, "exception")?.as_str() {
-        "stream-deleted" => Error::StreamDeleted { stream: stream() },
-        "wrong-expected-version" => Error::WrongExpectedVersion {
-            stream: stream(),
-            expected: match number(status, "expected-version") {
-                Some(-1) => Expected::NoStream,
-                Some(-4) => Expected::StreamExists,
-                Some(revision) if revision >= 0 => Expected::Revision(revision.unsigned_abs()),
-                _ => Expected::Any,
-            },
-            current: number(status, "actual-version").and_then(|revision| u64::try_from(revision).ok()),
-        },
-        "maximum-append-size-exceeded" => Error::MaximumAppendSizeExceeded {
-            max: number(status, "maximum-append-size").and_then(|bytes| u64::try_from(bytes).ok()),
-        },
-        "access-denied" => Error::AccessDenied,
-        "not-leader" => Error::NotLeader {
-            host: trailer(status, "leader-endpoint-host")?,
-            port: trailer(status, "leader-endpoint-port")?.parse().ok()?,
-        },
-        "missing-required-metadata-property" => Error::MissingRequiredMetadata {
-            properties: trailer(status, "required-metadata-properties")
-                .map(|names| names.split(',').map(str::to_owned).collect())
-                .unwrap_or_default(),
-        },
-        "persistent-subscription-exists" => {
-            Error::PersistentSubscriptionExists { stream: stream(), group: group() }
-        }
-        "persistent-subscription-does-not-exist" => {
-            Error::PersistentSubscriptionNotFound { stream: stream(), group: group() }
-        }
-        "persistent-subscription-failed" => Error::PersistentSubscriptionFailed {
-            stream: stream(),
-            group: group(),
-            cause: trailer(status, "reason").unwrap_or_else(|| status.message().to_owned()),
-        },
-        "persistent-subscription-dropped" => {
-            Error::PersistentSubscriptionDropped { stream: stream(), group: group() }
-        }
-        "maximum-subscribers-reached" => {
-            Error::MaximumSubscribersReached { stream: stream(), group: group() }
-        }
-        _ => return None,
-    };
-    Some(error)
-}
-
-fn by_code(status: &Status) -> Error {
-    if let Some(error) = on_the_way(status) {
-        return error;
-    }
-    let message = status.message().to_owned();
-    match status.code() {
-        Code::Unauthenticated => Error::Unauthenticated,
-        Code::PermissionDenied => Error::AccessDenied,
-        Code::Unimplemented => Error::Unimplemented { message },
-        Code::InvalidArgument => Error::InvalidArgument { message },
-        Code::DeadlineExceeded => Error::DeadlineExceeded { message },
-        Code::Unavailable => Error::Unavailable { message },
-        Code::Cancelled => Error::Cancelled { message },
-        code => Error::Server { code, message },
-    }
-}
-
-/// Failures that no server put into words: the transport made the status. tonic has no type to tell them by, so
-/// its texts decide.
-fn on_the_way(status: &Status) -> Option<Error> {
-    let text = status.message();
-    let cause = root_cause(status);
-    let message = match &cause {
-        Some(cause) if !text.contains(cause.as_str()) => format!("{text}: {cause}"),
-        _ => text.to_owned(),
-    };
-    let names_http = text.starts_with("grpc-status header missing");
-    if text == "Timeout expired" {
-        Some(Error::DeadlineExceeded { message })
-    } else if names_http && matches!(status.code(), Code::Unavailable) {
-        Some(Error::Unavailable { message })
-    } else if names_http && text.ends_with(" 200") || text.starts_with("Unexpected EOF") {
-        // The peer went away in the middle of a call that went well so far.
-        Some(Error::Unavailable { message })
-    } else if names_http || text.starts_with("protocol error:") || detected(status) {
-        Some(Error::Protocol { message })
-    } else if cause.is_some() && status.code() != Code::ResourceExhausted && !reset(status) {
-        Some(Error::Unavailable { message })
-    } else {
-        None
-    }
-}
-
-/// HTTP/2 says "detected" of what the peer did against the protocol.
-fn detected(status: &Status) -> bool {
-    sources(status).any(|source| source.contains("error detected:"))
-}
-
-/// The peer ended this call alone; the connection is as it was.
-fn reset(status: &Status) -> bool {
-    status.code() == Code::Cancelled && sources(status).any(|source| source.contains("stream error"))
-}
-
-fn root_cause(status: &Status) -> Option<String> {
-    sources(status).last()
-}
-
-fn sources(status: &Status) -> impl Iterator<Item = String> {
-    std::iter::successors(status.source(), |error| StdError::source(*error)).map(ToString::to_string)
-}
-
-fn trailer(status: &Status, name: &str) -> Option<String> {
-    status.metadata().get(name).map(|value| String::from_utf8_lossy(value.as_encoded_bytes()).into_owned())
-}
-
-fn number(status: &Status, name: &str) -> Option<i64> {
-    trailer(status, name)?.parse().ok()
-}
-
 struct Current(Option<u64>);
 
 impl fmt::Display for Current {
@@ -369,6 +317,17 @@ impl fmt::Display for Current {
         match self.0 {
             Some(revision) => write!(f, "its last revision is {revision}"),
             None => f.write_str("there is no such stream"),
+        }
+    }
+}
+
+struct Ends(Option<u64>);
+
+impl fmt::Display for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(revision) => write!(f, "ends at revision {revision}"),
+            None => f.write_str("does not exist"),
         }
     }
 }

@@ -19,6 +19,15 @@ pub enum DecodeError {
     /// A field must be UTF-8 and is not.
     #[error("malformed message: {0} is not UTF-8")]
     NotText(&'static str),
+    /// There is neither an event nor a link where there must be one of them.
+    #[error("malformed message: an event without an event or a link")]
+    NoEvent,
+    /// The time of an event is no time up to the year 9999.
+    #[error("malformed event: its created is not a number of ticks up to the year 9999")]
+    NotTime,
+    /// The id of an event is no UUID.
+    #[error("malformed event: its id is no UUID")]
+    NotUuid,
     /// A field says that it is longer than its message.
     #[error("malformed message: field {0} is longer than its message")]
     TooLong(u32),

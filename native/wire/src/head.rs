@@ -50,9 +50,13 @@ pub struct Place {
 }
 
 /// Reads the head of one `ReadResp`; of an event only its place is looked at.
+///
+/// An event that has no place, as there is neither an event nor a link, is refused: taken for revision 0 it would be
+/// dropped as one that came before.
 pub fn position_of(bytes: &[u8]) -> Result<Head, DecodeError> {
     let mut head = Head::Unknown(0);
     let mut places = Places::default();
+    let mut placed = true;
     let mut fields = Fields::new(bytes);
     while let Some((tag, value)) = fields.next()? {
         head = match (tag, value) {
@@ -61,7 +65,9 @@ pub fn position_of(bytes: &[u8]) -> Result<Head, DecodeError> {
                     places = Places::default();
                 }
                 places.merge(inner)?;
-                Head::Event(places.link.or(places.event).unwrap_or_default())
+                let place = places.link.or(places.event);
+                placed = place.is_some();
+                Head::Event(place.unwrap_or_default())
             }
             (2, Value::Bytes(_)) => Head::Confirmation,
             (3, Value::Bytes(inner)) => {
@@ -89,7 +95,10 @@ pub fn position_of(bytes: &[u8]) -> Result<Head, DecodeError> {
             (_, _) => head,
         };
     }
-    Ok(head)
+    match head {
+        Head::Event(_) if !placed => Err(DecodeError::NoEvent),
+        head => Ok(head),
+    }
 }
 
 #[derive(Default)]

@@ -5,6 +5,7 @@
 
 use uuid::Uuid;
 
+use crate::created::Created;
 use crate::fields::{Fields, Value, wrong_type};
 
 pub use crate::fields::DecodeError;
@@ -64,10 +65,35 @@ impl<'a> ReadEvent<'a> {
     pub fn original(&self) -> Option<&Recorded<'a>> {
         self.link.as_ref().or(self.event.as_ref())
     }
+
+    /// Whether what is in place is also what it should be: a well-formed message may still hold a time that is none.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        if self.event.is_none() && self.link.is_none() {
+            return Err(DecodeError::NoEvent);
+        }
+        for recorded in [&self.event, &self.link].into_iter().flatten() {
+            recorded.check()?;
+        }
+        Ok(())
+    }
+}
+
+impl Recorded<'_> {
+    fn check(&self) -> Result<(), DecodeError> {
+        if self.created.is_none_or(|ticks| ticks > Created::LAST_TICKS) {
+            return Err(DecodeError::NotTime);
+        }
+        match self.id {
+            Id::Text(text) if !text.is_empty() && Uuid::try_parse_ascii(text).is_err() => {
+                Err(DecodeError::NotUuid)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A stored event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recorded<'a> {
     /// The event's id.
     pub id: Id<'a>,
@@ -83,12 +109,29 @@ pub struct Recorded<'a> {
     pub event_type: &'a [u8],
     /// `application/json` or `application/octet-stream`.
     pub content_type: &'a [u8],
-    /// When it was stored, in 100 ns since 1970; 0 when the server did not say.
-    pub created: u64,
+    /// When it was stored, in 100 ns since 1970; 0 when the server did not say, `None` when it said something else.
+    pub created: Option<u64>,
     /// What its writer put beside the data.
     pub custom_metadata: &'a [u8],
     /// The body.
     pub data: &'a [u8],
+}
+
+impl Default for Recorded<'_> {
+    fn default() -> Self {
+        Self {
+            id: Id::default(),
+            stream: b"",
+            revision: 0,
+            prepare: 0,
+            commit: 0,
+            event_type: b"",
+            content_type: b"",
+            created: Some(0),
+            custom_metadata: b"",
+            data: b"",
+        }
+    }
 }
 
 /// An event's id, in the form that the reader asked for.
@@ -279,8 +322,8 @@ fn merge_metadata<'a>(recorded: &mut Recorded<'a>, bytes: &'a [u8]) -> Result<()
     Ok(())
 }
 
-fn ticks(text: &[u8]) -> u64 {
-    std::str::from_utf8(text).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+fn ticks(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok().and_then(|digits| digits.parse().ok())
 }
 
 fn confirmation<'a>(before: &'a str, bytes: &'a [u8]) -> Result<&'a str, DecodeError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::{Code, Status};
-use wire::error::{Error, Expected};
+use wire::error::{Error, Expected, Fault, Policy, Which};
 use wire::proto::Empty;
 use wire::proto::streams::append_resp::WrongExpectedVersion;
 use wire::proto::streams::append_resp::wrong_expected_version::{
@@ -221,14 +221,113 @@ fn statuses_without_an_exception_go_by_their_code() {
 
 #[test]
 fn an_http_answer_that_is_no_grpc_is_a_matter_of_protocol_unless_it_says_later() {
-    let text = |number| format!("grpc-status header missing, mapped from HTTP status code {number}");
-    for (code, number, reason) in [
-        (Code::Unimplemented, 404, "protocol"),
-        (Code::Unknown, 500, "protocol"),
-        (Code::Unknown, 415, "protocol"),
-        (Code::Unavailable, 503, "unavailable"),
+    for (number, reason) in [
+        (400, "protocol"),
+        (404, "protocol"),
+        (415, "protocol"),
+        (302, "protocol"),
+        (408, "unavailable"),
+        (425, "unavailable"),
+        (429, "unavailable"),
+        (500, "unavailable"),
+        (502, "unavailable"),
+        (503, "unavailable"),
+        (504, "unavailable"),
+        (599, "unavailable"),
     ] {
-        assert_eq!(Error::from(Status::new(code, text(number))).reason(), reason, "{number}");
+        let error = fault(Fault::Http(http::StatusCode::from_u16(number).unwrap()));
+        assert_eq!(error.reason(), reason, "{number}");
+        assert!(error.to_string().contains(&number.to_string()), "{error}");
+        assert_eq!(Policy::of(&error).subscription, reason == "unavailable", "{number}");
+    }
+}
+
+fn fault(fault: Fault) -> Error {
+    Error::from(Status::from_error(Box::new(fault)))
+}
+
+#[test]
+fn a_fault_of_the_road_is_told_from_one_of_the_peer() {
+    for (cause, reason, again, shown) in [
+        (Fault::NoStatus, "unavailable", true, "without a status"),
+        (Fault::Cut, "unavailable", true, "in the middle of a message"),
+        (Fault::ContentType("text/html".into()), "protocol", false, "text/html"),
+        (Fault::Flag(60), "protocol", false, "the flag 60"),
+        (Fault::TooLarge { size: 20, limit: 10 }, "message_too_large", false, "20 bytes; the limit"),
+    ] {
+        let error = fault(cause);
+        assert_eq!((error.reason(), Policy::of(&error).subscription), (reason, again));
+        assert!(error.to_string().contains(shown), "{error}");
+        assert!(Policy::of(&error).may_be_written);
+    }
+}
+
+#[test]
+fn what_cannot_be_decoded_is_not_said_to_be_no_grpc() {
+    let error = Error::Undecodable { what: Which::Event(7), message: "nonsense".into() };
+    assert_eq!(error.to_string(), "the event of revision 7 cannot be decoded: nonsense");
+    assert_eq!(error.reason(), "protocol");
+    let error = error.at(Which::after(None));
+    assert_eq!(error.to_string(), "the first message cannot be decoded: nonsense");
+}
+
+/// Everything that can be the end of a call, and what follows it.
+#[test]
+fn the_table_says_for_every_error_whether_it_is_asked_again() {
+    let text = String::new;
+    let (stream, group, message) = (text, text, text);
+    let server = |code| Error::Server { code, message: text() };
+    let policy = |call, subscription, may_be_written| Policy { call, subscription, may_be_written };
+    for (error, expected) in [
+        (Error::Unavailable { message: message() }, policy(true, true, true)),
+        (Error::DeadlineExceeded { message: message() }, policy(true, true, true)),
+        (Error::Cancelled { message: message() }, policy(true, true, true)),
+        (Error::NotLeader { host: text(), port: 1 }, policy(true, true, false)),
+        (
+            Error::PersistentSubscriptionDropped { stream: stream(), group: group() },
+            policy(true, true, false),
+        ),
+        (server(Code::Aborted), policy(true, true, true)),
+        (server(Code::ResourceExhausted), policy(true, true, true)),
+        (server(Code::Unknown), policy(false, true, true)),
+        (server(Code::Internal), policy(false, true, true)),
+        (server(Code::DataLoss), policy(false, true, true)),
+        (server(Code::NotFound), policy(false, true, false)),
+        (server(Code::FailedPrecondition), policy(false, true, false)),
+        (Error::Protocol { message: message() }, policy(false, false, true)),
+        (Error::Undecodable { what: Which::First, message: message() }, policy(false, false, true)),
+        (Error::TooLarge { what: Which::First, size: 2, limit: 1 }, policy(false, false, true)),
+        (Error::StreamDeleted { stream: stream() }, policy(false, false, false)),
+        (
+            Error::WrongExpectedVersion { stream: stream(), expected: Expected::Any, current: None },
+            policy(false, false, false),
+        ),
+        (Error::MaximumAppendSizeExceeded { max: None }, policy(false, false, false)),
+        (Error::AccessDenied, policy(false, false, false)),
+        (Error::Unauthenticated, policy(false, false, false)),
+        (Error::MissingRequiredMetadata { properties: vec![] }, policy(false, false, false)),
+        (
+            Error::PersistentSubscriptionExists { stream: stream(), group: group() },
+            policy(false, false, false),
+        ),
+        (
+            Error::PersistentSubscriptionNotFound { stream: stream(), group: group() },
+            policy(false, false, false),
+        ),
+        (
+            Error::PersistentSubscriptionFailed { stream: stream(), group: group(), cause: text() },
+            policy(false, false, false),
+        ),
+        (Error::MaximumSubscribersReached { stream: stream(), group: group() }, policy(false, false, false)),
+        (Error::Unimplemented { message: message() }, policy(false, false, false)),
+        (Error::InvalidArgument { message: message() }, policy(false, false, false)),
+        (
+            Error::PositionBeyondEnd { stream: stream(), position: 2, last: Some(1) },
+            policy(false, false, false),
+        ),
+    ] {
+        assert_eq!(Policy::of(&error), expected, "{error:?}");
+        assert_eq!(error.retryable(), expected.call, "{error:?}");
     }
 }
 
@@ -242,14 +341,9 @@ fn failures_on_the_way_name_their_cause() {
 
 #[test]
 fn a_call_that_the_closing_connection_cancelled_found_no_server() {
-    for (cause, reason) in [
-        ("operation was canceled", "unavailable"),
-        ("stream error received: stream no longer needed", "cancelled"),
-    ] {
-        let mut status = Status::cancelled("h2 protocol error: http2 error");
-        status.set_source(std::sync::Arc::new(std::io::Error::other(cause)));
-        assert_eq!(Error::from(status).reason(), reason);
-    }
+    let mut status = Status::cancelled("h2 protocol error: http2 error");
+    status.set_source(std::sync::Arc::new(std::io::Error::other("operation was canceled")));
+    assert_eq!(Error::from(status).reason(), "unavailable");
 }
 
 #[tokio::test]

@@ -251,3 +251,57 @@ fn an_id_is_written_as_lower_case_text_in_either_form() {
     assert_eq!(text.text(&mut buffer), b"01234567-89ab-cdef-fedc-ba9876543210");
     assert_eq!(Id::Text(b"Short").text(&mut buffer), b"Short");
 }
+
+fn event_of(recorded: RecordedEvent) -> Vec<u8> {
+    let event = ReadEvent { event: Some(recorded), link: None, position: None };
+    ReadResp { content: Some(Content::Event(event)) }.encode_to_vec()
+}
+
+fn created(text: &str) -> RecordedEvent {
+    RecordedEvent {
+        metadata: BTreeMap::from([("created".to_owned(), text.to_owned())]),
+        ..RecordedEvent::default()
+    }
+}
+
+fn id(value: Value) -> RecordedEvent {
+    RecordedEvent { id: Some(Uuid { value: Some(value) }), ..RecordedEvent::default() }
+}
+
+fn checked(bytes: &[u8]) -> Result<(), DecodeError> {
+    match parse(bytes)? {
+        Message::Event(event) => event.check(),
+        other => panic!("{other:?} is no event"),
+    }
+}
+
+#[test]
+fn an_event_is_checked_for_what_a_well_formed_message_may_still_hold() {
+    let text = |text: &str| id(Value::String(text.into()));
+    for (recorded, expected) in [
+        (RecordedEvent::default(), Ok(())),
+        (created("17953890257052301"), Ok(())),
+        (created("2534023007999999999"), Ok(())),
+        (created("2534023008000000000"), Err(DecodeError::NotTime)),
+        (created("yesterday"), Err(DecodeError::NotTime)),
+        (created("-1"), Err(DecodeError::NotTime)),
+        (created(""), Err(DecodeError::NotTime)),
+        (created("99999999999999999999999"), Err(DecodeError::NotTime)),
+        (text("01234567-89AB-CDEF-FEDC-BA9876543210"), Ok(())),
+        (text("01234567-89ab-cdef-fedc-ba987654321"), Err(DecodeError::NotUuid)),
+        (text("nonsense"), Err(DecodeError::NotUuid)),
+    ] {
+        assert_eq!(checked(&event_of(recorded.clone())), expected, "{recorded:?}");
+        let link =
+            ReadEvent { event: Some(RecordedEvent::default()), link: Some(recorded.clone()), position: None };
+        let bytes = ReadResp { content: Some(Content::Event(link)) }.encode_to_vec();
+        assert_eq!(checked(&bytes), expected, "a link {recorded:?}");
+    }
+}
+
+#[test]
+fn an_event_without_an_event_or_a_link_has_no_place() {
+    let bytes = ReadResp { content: Some(Content::Event(ReadEvent::default())) }.encode_to_vec();
+    assert_eq!(checked(&bytes), Err(DecodeError::NoEvent));
+    assert_eq!(position_of(&bytes), Err(DecodeError::NoEvent));
+}

@@ -1,20 +1,29 @@
 //! A server, a way to it that can be cut, and somewhere for events to go.
 
 #![allow(clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unused_imports, reason = "every test takes what it needs")]
+
+mod answerer;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use client::{Batch, Connection, Counts, Expectation, NewEvent, Report, Sink, Subscription, append, run};
-use reader_core::{Backoff, Start, State};
+use client::{
+    AppendError, Appended, Batch, Connection, Counts, Expectation, MAX_MESSAGE_SIZE, NewEvent, OnBeyond,
+    PATIENCE, Report, Sink, Subscription, Time, run,
+};
+use reader_core::{Backoff, Beyond, Start, State};
 use server::{Options, Server, Storage};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use wire::connection_string::ConnectionString;
+use wire::error::Error;
 use wire::head::{Head, position_of};
+
+pub use answerer::*;
 
 pub async fn server() -> Server {
     server_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
@@ -25,15 +34,28 @@ pub async fn server_at(address: SocketAddr) -> Server {
 }
 
 pub fn connection(address: SocketAddr) -> Connection {
-    let settings = ConnectionString::parse(&format!("esdb://{address}?tls=false")).expect("a good string");
+    connection_with(address, "")
+}
+
+/// With more keys of a connection string: `&key=value`.
+pub fn connection_with(address: SocketAddr, keys: &str) -> Connection {
+    let settings =
+        ConnectionString::parse(&format!("esdb://{address}?tls=false{keys}")).expect("a good string");
     Connection::new(&settings).expect("nothing that is not supported")
 }
 
 pub async fn fill(connection: &Connection, stream: &str, count: usize) {
     let events = (0..count).map(|_| event(b"{\"a\":1}")).collect();
-    append(connection, Bytes::copy_from_slice(stream.as_bytes()), Expectation::Any, events)
-        .await
-        .expect("appended");
+    append(connection, stream, events).await.expect("appended");
+}
+
+pub async fn append(
+    connection: &Connection,
+    stream: &str,
+    events: Vec<NewEvent>,
+) -> Result<Appended, AppendError> {
+    let stream = Bytes::copy_from_slice(stream.as_bytes());
+    client::append(connection, stream, Expectation::Any, events, Time::OfConnection).await
 }
 
 pub fn event(data: &'static [u8]) -> NewEvent {
@@ -51,6 +73,9 @@ pub fn event(data: &'static [u8]) -> NewEvent {
 pub enum Given {
     Event(u64),
     State(State),
+    Located(Option<u64>),
+    Taken(Option<u64>),
+    Beyond(Option<Beyond>),
     Dropped,
     Stopped(&'static str),
 }
@@ -60,6 +85,7 @@ pub struct Outlet {
     given: mpsc::UnboundedSender<Given>,
     pub rooms: Semaphore,
     pub counts: watch::Sender<Counts>,
+    pub errors: Mutex<Vec<Error>>,
 }
 
 impl Sink for Outlet {
@@ -72,9 +98,20 @@ impl Sink for Outlet {
 
     fn report(&self, report: Report) {
         let given = match report {
-            Report::State(state) => Given::State(state),
-            Report::Dropped(..) => Given::Dropped,
-            Report::Stopped(error) => Given::Stopped(error.reason()),
+            Report::Connecting => return,
+            Report::Located(end) => Given::Located(end),
+            Report::Taken { after, .. } => Given::Taken(after),
+            Report::State(_, state) => Given::State(state),
+            Report::Beyond(beyond) => Given::Beyond(beyond),
+            Report::Dropped { cause, .. } => {
+                self.errors.lock().expect("no panic").push(cause);
+                Given::Dropped
+            }
+            Report::Stopped(error) => {
+                let reason = error.reason();
+                self.errors.lock().expect("no panic").push(error);
+                Given::Stopped(reason)
+            }
         };
         self.given.send(given).ok();
     }
@@ -106,18 +143,29 @@ pub fn subscribe(connection: &Connection, stream: &str, from: Start) -> Running 
 }
 
 pub fn subscribe_with_room(connection: &Connection, stream: &str, from: Start, rooms: usize) -> Running {
+    subscribe_to(connection, wanted(stream, from), rooms)
+}
+
+pub fn wanted(stream: &str, from: Start) -> Subscription {
+    Subscription {
+        stream: Bytes::copy_from_slice(stream.as_bytes()),
+        from,
+        resolve_links: true,
+        max_message_size: MAX_MESSAGE_SIZE,
+        on_beyond: OnBeyond::Wait,
+        backoff: Backoff { first: std::time::Duration::from_millis(5), ..Backoff::default() },
+        patience: PATIENCE,
+    }
+}
+
+pub fn subscribe_to(connection: &Connection, wanted: Subscription, rooms: usize) -> Running {
     let (sender, given) = mpsc::unbounded_channel();
     let outlet = Arc::new(Outlet {
         given: sender,
         rooms: Semaphore::new(rooms),
         counts: watch::Sender::new(Counts::default()),
+        errors: Mutex::default(),
     });
-    let wanted = Subscription {
-        stream: Bytes::copy_from_slice(stream.as_bytes()),
-        from,
-        resolve_links: true,
-        backoff: Backoff { first: std::time::Duration::from_millis(5), ..Backoff::default() },
-    };
     let task = tokio::spawn(run(connection.clone(), wanted, outlet.clone()));
     Running { given, outlet, task }
 }
@@ -140,6 +188,11 @@ impl Running {
 
     pub async fn until(&mut self, wanted: Given) {
         while self.next().await != wanted {}
+    }
+
+    /// The last error that was reported.
+    pub fn error(&self) -> Error {
+        self.outlet.errors.lock().expect("no panic").last().expect("an error").clone()
     }
 }
 

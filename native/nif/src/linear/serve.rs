@@ -1,24 +1,25 @@
 //! From the ready queue to the consumers' mailboxes, in slices that no scheduler notices.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use client::Taken;
-use reader_core::State;
+use reader_core::Beyond;
 use rustler::{Atom, Encoder, Env, NifResult, Term};
 use stage_core::Dispatcher;
 use wire::error::Error;
-use wire::recorded::{Message, ReadEvent, parse};
 
 use crate::error;
-use crate::event_term::{Bodies, Encoder as EventEncoder};
-use crate::linear::shared::{Book, Consumer, Held, Inner, Mark, Shared};
+use crate::event_term::{Bodies, Encoder as EventEncoder, readable};
+use crate::linear::shared::{Book, Consumer, Held, Inner, Mark, Notice, Shared};
 use crate::linear::state;
 use crate::sys::{MessageEnv, Terms};
 use crate::timeslice;
 
 mod atoms {
-    rustler::atoms! { ok, more, large, state, stopped, exceeded, gen_consumer = "$gen_consumer" }
+    rustler::atoms! {
+        ok, more, large, state, stopped, exceeded, taken, dropped, beyond, position, last_revision,
+        gen_consumer = "$gen_consumer"
+    }
 }
 
 /// What a call may cost, in nanoseconds by estimate: knowing before beats putting back.
@@ -98,7 +99,13 @@ pub fn serve<'a>(
             next_slice(&mut inner, shared, &mut budget)
         };
         match slice {
-            Ok(slice) => give(env, shared, &book, &slice, &mut outcome)?,
+            Ok(slice) => {
+                if let Some(cause) = give(env, shared, &book, &slice, &mut outcome)? {
+                    shared.lock()?.halt();
+                    outcome.marks.push((atoms::stopped(), error::term(env, &cause)).encode(env));
+                    break Next::Wait;
+                }
+            }
             // what did not fit beside others may fit a call of its own
             Err(Next::Large) if outcome.slices > 0 => break shared.lock()?.once_more(),
             Err(next) => break next,
@@ -108,20 +115,38 @@ pub fn serve<'a>(
     Ok(outcome.answer(env, next))
 }
 
-/// Takes the marks whose time has come.
+/// Takes what has happened to the connection, and the marks whose time has come.
 fn reach<'a>(env: Env<'a>, inner: &mut Inner, marks: &mut Vec<Term<'a>>) {
-    while let Some(mark) = inner.ready.reached() {
-        marks.push(match mark {
-            Mark::State(reached) => {
-                inner.state = reached;
-                (atoms::state(), (state(reached), inner.revision)).encode(env)
-            }
-            Mark::Stopped(cause) => {
-                inner.state = State::Stopped;
-                (atoms::stopped(), error::term(env, &cause)).encode(env)
+    while let Some(notice) = inner.notice() {
+        marks.push(match notice {
+            Notice::Taken(after) => (atoms::taken(), after).encode(env),
+            Notice::Beyond(beyond) => (atoms::beyond(), self::beyond(env, beyond)).encode(env),
+            Notice::Dropped { cause, wait, was_taken } => {
+                (atoms::dropped(), (error::term(env, &cause), millis(wait), was_taken)).encode(env)
             }
         });
     }
+    while let Some(mark) = inner.ready.reached() {
+        match mark {
+            Mark::State(epoch, reached) => {
+                if inner.reached(epoch, reached) {
+                    marks.push((atoms::state(), (state(reached), inner.revision)).encode(env));
+                }
+            }
+            Mark::Stopped(cause) => marks.push((atoms::stopped(), error::term(env, &cause)).encode(env)),
+        }
+    }
+}
+
+/// `%{position: revision, last_revision: revision | nil}`
+pub fn beyond(env: Env<'_>, beyond: Beyond) -> Term<'_> {
+    let pairs =
+        [(atoms::position(), beyond.position.encode(env)), (atoms::last_revision(), beyond.last.encode(env))];
+    Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
+}
+
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn next_slice(inner: &mut Inner, shared: &Shared, budget: &mut Budget) -> Result<Slice, Next> {
@@ -139,44 +164,43 @@ fn next_slice(inner: &mut Inner, shared: &Shared, budget: &mut Budget) -> Result
     Ok(Slice { key, taken })
 }
 
+/// Sends a slice, up to the first event that cannot be read; answers why that cannot.
 fn give<'a>(
     env: Env<'a>,
     shared: &Shared,
     book: &Book,
     slice: &Slice,
     outcome: &mut Outcome<'a>,
-) -> NifResult<()> {
+) -> NifResult<Option<Error>> {
     outcome.slices += 1;
     let consumer = book.consumer(slice.key)?;
-    let given = match consumer.local() {
+    let mut given = Given::default();
+    match consumer.local() {
         Some(pid) => {
             let mut message = MessageEnv::new();
-            let mut given = Given::default();
             message.build(|own| addressed(own, shared, book, consumer, slice, &mut given));
             // a consumer that is gone takes its events with it; its monitor says so
-            message.send(env, &pid);
-            given
+            if given.revision.is_some() {
+                message.send(env, &pid);
+            }
         }
         None => {
-            let mut given = Given::default();
             let message = addressed(env, shared, book, consumer, slice, &mut given);
-            outcome.remote.push((consumer.pid(env), message).encode(env));
-            given
+            if given.revision.is_some() {
+                outcome.remote.push((consumer.pid(env), message).encode(env));
+            }
         }
-    };
+    }
     if let Some(revision) = given.revision {
         shared.lock()?.revision = Some(revision);
     }
-    if let Some(cause) = given.fault {
-        outcome.marks.push((atoms::stopped(), error::term(env, &cause)).encode(env));
-    }
-    Ok(())
+    Ok(given.fault)
 }
 
 /// What a message holds.
 #[derive(Default)]
 struct Given {
-    /// The revision of its last event.
+    /// The revision of its last event; `None` when it has none, and must not be sent.
     revision: Option<u64>,
     /// Why it ends before it should.
     fault: Option<Error>,
@@ -201,7 +225,7 @@ fn events<'b>(env: Env<'b>, shared: &Shared, book: &Book, slice: &Slice, given: 
     'all: for Taken { frame: Held(frame), events } in &slice.taken {
         let mut encoder = EventEncoder::new(env, frame, shared.bodies, producer, subscription);
         for index in events.clone() {
-            match read(frame.messages().get(index)) {
+            match readable(frame.messages().get(index).map_or(b"", |message| message)) {
                 Ok(event) => {
                     given.revision = event.original().map(|original| original.revision).or(given.revision);
                     terms.push(encoder.event(index, &event));
@@ -214,14 +238,6 @@ fn events<'b>(env: Env<'b>, shared: &Shared, book: &Book, slice: &Slice, given: 
         }
     }
     terms.list(0)
-}
-
-fn read(message: Option<&Bytes>) -> Result<ReadEvent<'_>, Error> {
-    match parse(message.map_or(b"", |message| message)) {
-        Ok(Message::Event(event)) => Ok(event),
-        Ok(other) => Err(Error::Protocol { message: format!("{other:?} where an event was expected") }),
-        Err(error) => Err(Error::Protocol { message: format!("an event cannot be decoded: {error}") }),
-    }
 }
 
 impl<'a> Outcome<'a> {

@@ -1,23 +1,23 @@
 //! What the client's task and the producer process share: a mutex for moments, never held while anything is decoded.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use client::{Batch, Counts, Frame as ReadyFrame, Limits, ReadyQueue, Report, Sink};
-use reader_core::{Start, State};
+use reader_core::{Beyond, Epoch, Standing, Start, State};
 use rustler::{Encoder, Env, LocalPid, NifResult, OwnedEnv, ResourceArc, Term};
 use stage_core::DemandDispatcher;
 use tokio::sync::Notify;
 use wire::error::Error;
 
-use crate::error;
 use crate::event_term::Bodies;
 use crate::frame::Frame;
 pub use crate::linear::book::{Book, Consumer};
 use crate::linear::serve::Next;
 
 mod atoms {
-    rustler::atoms! { penstock, ready, dropped, panicked, poisoned }
+    rustler::atoms! { penstock, ready, panicked, poisoned }
 }
 
 /// A batch of undecoded events, kept alive by whoever holds a body of it.
@@ -36,17 +36,31 @@ impl ReadyFrame for Held {
 
 /// What happens between events.
 pub enum Mark {
-    State(State),
+    State(Epoch, State),
     Stopped(Error),
 }
+
+/// What happens to the connection: told at once and in its order, however far the consumers are.
+pub enum Notice {
+    Taken(Option<u64>),
+    Beyond(Beyond),
+    Dropped { cause: Error, wait: Duration, was_taken: bool },
+}
+
+/// So many notices are kept for a producer that takes none, as one that is suspended: the latest.
+const NOTICES: usize = 64;
 
 pub struct Inner {
     pub ready: ReadyQueue<Held, Mark>,
     pub dispatcher: DemandDispatcher<u64>,
     pub forward: bool,
-    pub state: State,
     pub revision: Option<u64>,
+    pub beyond: Option<Beyond>,
     pub counts: Counts,
+    standing: Standing,
+    notices: VecDeque<Notice>,
+    /// An event could not be given out: nothing after it may be.
+    halted: bool,
     /// A message that makes the producer serve is on its way to it.
     woken: bool,
     /// The task waits for room.
@@ -62,7 +76,36 @@ impl Inner {
 
     /// How many events may go out now.
     pub fn wanted(&self) -> u64 {
-        if self.forward { self.dispatcher.demand() } else { 0 }
+        if self.forward && !self.halted { self.dispatcher.demand() } else { 0 }
+    }
+
+    /// What the subscription is doing.
+    pub fn state(&self) -> State {
+        self.standing.state()
+    }
+
+    /// What has happened to the connection and was not told yet.
+    pub fn notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Whether a mark that is reached now counts.
+    pub fn reached(&mut self, epoch: Epoch, state: State) -> bool {
+        self.standing.reached(epoch, state)
+    }
+
+    /// Gives nothing out any more: an event in its place was passed over.
+    pub fn halt(&mut self) {
+        self.halted = true;
+        self.standing.stopped();
+        self.ready = ReadyQueue::new(Limits { events: 1, bytes: 1 });
+    }
+
+    fn note(&mut self, notice: Notice) {
+        if self.notices.len() == NOTICES {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(notice);
     }
 
     /// Notes that the message that wakes the producer has come: what happens from now on has to send another.
@@ -76,7 +119,7 @@ impl Inner {
     }
 
     fn has_work(&self) -> bool {
-        self.ready.is_at_mark() || (self.wanted() > 0 && self.ready.events() > 0)
+        !self.notices.is_empty() || self.ready.is_at_mark() || (self.wanted() > 0 && self.ready.events() > 0)
     }
 }
 
@@ -104,9 +147,12 @@ impl Shared {
             ready: ReadyQueue::new(limits),
             dispatcher,
             forward,
-            state: State::Connecting,
             revision: None,
+            beyond: None,
             counts: Counts::default(),
+            standing: Standing::default(),
+            notices: VecDeque::new(),
+            halted: false,
             woken: false,
             full: false,
         };
@@ -166,6 +212,9 @@ impl Shared {
     /// Changes what is shared, and wakes the producer if that gives it something to do.
     fn change(&self, change: impl FnOnce(&mut Inner)) {
         let Ok(mut inner) = self.inner.lock() else { return };
+        if inner.halted {
+            return;
+        }
         change(&mut inner);
         let wake = inner.has_work() && !inner.woken;
         inner.woken |= wake;
@@ -185,18 +234,37 @@ impl Shared {
 impl Sink for Shared {
     fn put(&self, batch: Batch) {
         let frame = Held(Frame::new(batch.events));
-        self.change(|inner| inner.ready.put(frame));
+        self.change(|inner| {
+            // what comes is after the position
+            inner.beyond = None;
+            inner.ready.put(frame);
+        });
     }
 
     fn report(&self, report: Report) {
-        match report {
-            Report::State(state) => self.change(|inner| inner.ready.mark(Mark::State(state))),
-            Report::Stopped(error) => self.change(|inner| inner.ready.mark(Mark::Stopped(error))),
-            Report::Dropped(cause, wait) => {
-                self.change(|inner| inner.state = State::BackingOff);
-                self.tell(|env| (atoms::dropped(), error::term(env, &cause), millis(wait)).encode(env));
+        self.change(|inner| match report {
+            Report::Connecting => inner.standing.connecting(),
+            Report::Located(end) => inner.revision = inner.revision.or(end),
+            Report::Taken { epoch, after } => {
+                inner.standing.taken(epoch);
+                inner.note(Notice::Taken(after));
             }
-        }
+            Report::State(epoch, state) => inner.ready.mark(Mark::State(epoch, state)),
+            Report::Beyond(beyond) => {
+                inner.beyond = beyond;
+                if let Some(beyond) = beyond {
+                    inner.note(Notice::Beyond(beyond));
+                }
+            }
+            Report::Dropped { cause, wait, was_taken } => {
+                inner.standing.backing_off();
+                inner.note(Notice::Dropped { cause, wait, was_taken });
+            }
+            Report::Stopped(error) => {
+                inner.standing.stopped();
+                inner.ready.mark(Mark::Stopped(error));
+            }
+        });
     }
 
     fn count(&self, counts: Counts) {
@@ -212,8 +280,4 @@ impl Sink for Shared {
             self.room.notified().await;
         }
     }
-}
-
-fn millis(wait: Duration) -> u64 {
-    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }

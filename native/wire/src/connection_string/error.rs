@@ -25,6 +25,14 @@ pub enum ConnectionStringError {
         /// What stands in its place.
         got: String,
     },
+    /// The colons of an IPv6 address cannot be told from the one before the port.
+    #[error(
+        "the connection string's host {got:?} is an IPv6 address without brackets; it takes [address]:port"
+    )]
+    Brackets {
+        /// What stands in its place.
+        got: String,
+    },
     /// That is no port.
     #[error("the port of the host {host:?} is {got}; it takes a number from 1 to 65535")]
     BadPort {

@@ -13,7 +13,12 @@ pub(super) struct Key {
 
 const FLAG: &str = "true or false";
 const TEXT: &str = "text that is not empty, percent-encoded";
-const TIME: &str = "a number of milliseconds, or -1 for never";
+const TIME: &str = "a number of milliseconds from 1 to 2147483647, or -1 for never";
+const PING_TIME: &str = "a number of milliseconds from 100 to 2147483647, or -1 for never";
+/// Some 24 days. Longer ones are a way to say never, for which there is -1; a call's deadline travels in eight digits.
+const LONGEST: u64 = 2_147_483_647;
+/// Pings at a shorter interval cost a core what the events should have.
+const SHORTEST_PING: u64 = 100;
 
 static KEYS: [Key; 14] = [
     Key { name: "tls", takes: FLAG, set: |to, value| put(&mut to.tls, flag(value)) },
@@ -25,23 +30,21 @@ static KEYS: [Key; 14] = [
         name: "maxDiscoverAttempts",
         takes: "a number from 1 to 4294967295",
         set: |to, value| {
-            put(
-                &mut to.max_discover_attempts,
-                number(value)
-                    .and_then(|attempts| u32::try_from(attempts).ok())
-                    .filter(|attempts| *attempts > 0),
-            )
+            let attempts = within(value, 1, u64::from(u32::MAX));
+            put(&mut to.max_discover_attempts, attempts.and_then(|attempts| u32::try_from(attempts).ok()))
         },
     },
     Key {
         name: "discoveryInterval",
-        takes: "a number of milliseconds",
-        set: |to, value| put(&mut to.discovery_interval, number(value).map(Duration::from_millis)),
+        takes: "a number of milliseconds from 1 to 2147483647",
+        set: |to, value| {
+            put(&mut to.discovery_interval, within(value, 1, LONGEST).map(Duration::from_millis))
+        },
     },
     Key {
         name: "gossipTimeout",
-        takes: "a number of seconds",
-        set: |to, value| put(&mut to.gossip_timeout, number(value).map(Duration::from_secs)),
+        takes: "a number of seconds from 1 to 86400",
+        set: |to, value| put(&mut to.gossip_timeout, within(value, 1, 86_400).map(Duration::from_secs)),
     },
     Key {
         name: "nodePreference",
@@ -50,15 +53,19 @@ static KEYS: [Key; 14] = [
     },
     Key {
         name: "keepAliveInterval",
-        takes: TIME,
-        set: |to, value| put(&mut to.keep_alive_interval, time(value)),
+        takes: PING_TIME,
+        set: |to, value| put(&mut to.keep_alive_interval, time(value, SHORTEST_PING)),
     },
     Key {
         name: "keepAliveTimeout",
-        takes: TIME,
-        set: |to, value| put(&mut to.keep_alive_timeout, time(value)),
+        takes: PING_TIME,
+        set: |to, value| put(&mut to.keep_alive_timeout, time(value, SHORTEST_PING)),
     },
-    Key { name: "defaultDeadline", takes: TIME, set: |to, value| put(&mut to.default_deadline, time(value)) },
+    Key {
+        name: "defaultDeadline",
+        takes: TIME,
+        set: |to, value| put(&mut to.default_deadline, time(value, 1)),
+    },
     Key { name: "connectionName", takes: TEXT, set: |to, value| put(&mut to.connection_name, text(value)) },
     Key {
         name: "throwOnAppendFailure",
@@ -95,8 +102,16 @@ fn number(value: &str) -> Option<u64> {
     value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten()
 }
 
-fn time(value: &str) -> Option<Option<Duration>> {
-    if value == "-1" { Some(None) } else { number(value).map(|millis| Some(Duration::from_millis(millis))) }
+fn within(value: &str, least: u64, most: u64) -> Option<u64> {
+    number(value).filter(|number| (least..=most).contains(number))
+}
+
+fn time(value: &str, least: u64) -> Option<Option<Duration>> {
+    if value == "-1" {
+        Some(None)
+    } else {
+        within(value, least, LONGEST).map(|millis| Some(Duration::from_millis(millis)))
+    }
 }
 
 fn preference(value: &str) -> Option<NodePreference> {

@@ -6,12 +6,12 @@ use wire::proto::streams::ReadResp;
 use wire::proto::streams::read_resp::read_event::{Position, RecordedEvent};
 use wire::proto::streams::read_resp::{Content, ReadEvent as FullEvent};
 use wire::proto::uuid::Value;
-use wire::recorded::{Id, Message, ReadEvent, Recorded, parse};
+use wire::recorded::{DecodeError, Id, Message, ReadEvent, Recorded, parse};
 
 /// Asserts that the borrowed views of `bytes` say what prost's message says.
 pub fn assert_same(full: &ReadResp, bytes: &[u8], first_unknown: u32) {
     assert_eq!(parse(bytes).unwrap(), view(full, first_unknown));
-    assert_eq!(position_of(bytes).unwrap(), head(full, first_unknown));
+    assert_eq!(position_of(bytes), head(full, first_unknown));
 }
 
 fn view(full: &ReadResp, first_unknown: u32) -> Message<'_> {
@@ -50,7 +50,7 @@ fn recorded(full: &RecordedEvent) -> Recorded<'_> {
         commit: full.commit_position,
         event_type: metadata("type").as_bytes(),
         content_type: metadata("content-type").as_bytes(),
-        created: metadata("created").parse().unwrap_or(0),
+        created: full.metadata.get("created").map_or(Some(0), |ticks| ticks.parse().ok()),
         custom_metadata: &full.custom_metadata,
         data: &full.data,
     }
@@ -68,16 +68,16 @@ fn id(value: &Value) -> Id<'_> {
     }
 }
 
-fn head(full: &ReadResp, first_unknown: u32) -> Head {
-    match view(full, first_unknown) {
+fn head(full: &ReadResp, first_unknown: u32) -> Result<Head, DecodeError> {
+    Ok(match view(full, first_unknown) {
         Message::Event(_) => Head::Event(match full.content.as_ref() {
             Some(Content::Event(FullEvent { event, link, .. })) => {
-                let original = link.as_ref().or(event.as_ref());
-                original.map_or(Place::default(), |original| Place {
+                let original = link.as_ref().or(event.as_ref()).ok_or(DecodeError::NoEvent)?;
+                Place {
                     revision: original.stream_revision,
                     commit: original.commit_position,
                     prepare: original.prepare_position,
-                })
+                }
             }
             _ => unreachable!(),
         }),
@@ -90,5 +90,5 @@ fn head(full: &ReadResp, first_unknown: u32) -> Head {
         Message::CaughtUp => Head::CaughtUp,
         Message::FellBehind => Head::FellBehind,
         Message::Unknown(tag) => Head::Unknown(tag),
-    }
+    })
 }

@@ -1,0 +1,112 @@
+defmodule Penstock.NativeArgumentsTest do
+  # What Elixir's own checks let through: the core takes nothing unknown for something known.
+  use ExUnit.Case, async: true
+
+  alias Penstock.{EventStore, Native}
+
+  setup do
+    store = start_supervised!({EventStore, connection_string: "esdb://127.0.0.1:1?tls=false"})
+    {:ok, handle: EventStore.handle(store)}
+  end
+
+  defp settings,
+    do: {{10, 10, 10, 1024}, {true, false}, true, {nil, nil}, :forward, :wait, {self(), make_ref()}}
+
+  defp open(handle, position, place \\ nil, value \\ nil) do
+    settings = if place, do: put_in_tuple(settings(), place, value), else: settings()
+    Native.linear_open(handle, "s", position, settings)
+  end
+
+  defp put_in_tuple(tuple, [at], value), do: put_elem(tuple, at, value)
+
+  defp put_in_tuple(tuple, [at | rest], value),
+    do: put_elem(tuple, at, put_in_tuple(elem(tuple, at), rest, value))
+
+  for position <- [nil, :ending, :undefined, true, -1, 0x8000_0000_0000_0000, 2 ** 64, 1.0, "5", {:end}] do
+    test "a position #{inspect(position)} is refused by name", %{handle: handle} do
+      error = assert_raise ArgumentError, fn -> open(handle, unquote(Macro.escape(position))) end
+      assert error.message =~ "restore_stream_position! is "
+      assert error.message =~ "it takes :start, :end, an integer from 0 to 9223372036854775807"
+    end
+  end
+
+  for {name, place, value, takes} <- [
+        {"buffer_size", [0, 0], 2 ** 64, "an integer from 1"},
+        {"buffer_size", [0, 0], 0, "an integer from 1"},
+        {"buffer_bytes", [0, 1], :many, "an integer from 1"},
+        {"max_count", [0, 2], 1001, "an integer from 1 to 1000"},
+        {"max_message_size", [0, 3], 2 ** 32, "an integer from 1 to 4294967295"},
+        {"max_demand", [3, 0], 0, "an integer from 1"},
+        {"demand", [4], :backward, ":forward, :accumulate"},
+        {"on_position_beyond_end", [5], :ignore, ":wait, :stop"}
+      ] do
+    test "#{name} #{inspect(value)} is refused by name", %{handle: handle} do
+      error = assert_raise ArgumentError, fn -> open(handle, :start, unquote(place), unquote(value)) end
+
+      assert error.message =~ "#{unquote(name)} is "
+      assert error.message =~ unquote(takes)
+    end
+  end
+
+  test "a mode of demand that is none is refused by name and changes nothing", %{handle: handle} do
+    {:ok, linear} = open(handle, :start)
+    error = assert_raise ArgumentError, fn -> Native.linear_set_demand(linear, :nothing) end
+    assert error.message == "demand is :nothing; it takes :forward, :accumulate"
+    assert Native.linear_demand(linear) == :forward
+  end
+
+  for expect <- [:anything, nil, -1, 0x8000_0000_0000_0000, 2 ** 64, "any"] do
+    test "an expectation #{inspect(expect)} is refused by name", %{handle: handle} do
+      error =
+        assert_raise ArgumentError, fn ->
+          Native.event_store_append(handle, make_ref(), "s", {unquote(expect), nil}, [])
+        end
+
+      assert error.message =~ "expect is "
+      assert error.message =~ "it takes :any, :no_stream, :stream_exists, an integer from 0"
+    end
+  end
+
+  @id "00000000-0000-4000-8000-000000000001"
+  for {name, event} <- [
+        {"the id of an event", {"nonsense", "T", "application/json", "{}", ""}},
+        {"the id of an event", {nil, "T", "application/json", "{}", ""}},
+        {"the type of an event", {@id, <<255>>, "application/json", "{}", ""}},
+        {"the content type of an event", {@id, "T", :json, "{}", ""}},
+        {"the data of an event", {@id, "T", "application/json", 1, ""}},
+        {"the custom metadata of an event", {@id, "T", "application/json", "{}", nil}},
+        {"events", {@id, "T"}}
+      ] do
+    test "#{name} of #{inspect(event)} is refused by name", %{handle: handle} do
+      events = [unquote(Macro.escape(event))]
+
+      error =
+        assert_raise ArgumentError, fn ->
+          Native.event_store_append(handle, make_ref(), "s", {:any, nil}, events)
+        end
+
+      assert error.message =~ "#{unquote(name)} is "
+    end
+  end
+
+  @reading {:start, :forwards, 1, true, true, 1024, nil}
+  for {name, at, value, takes} <- [
+        {"from", 0, :beginning, ":start, :end, an integer from 0 to 9223372036854775807"},
+        {"from", 0, 0x8000_0000_0000_0000, ":start, :end"},
+        {"direction", 1, :forward, ":forwards, :backwards"},
+        {"direction", 1, nil, ":forwards, :backwards"},
+        {"max_count", 2, 2 ** 64, "an integer from 0"},
+        {"max_message_size", 5, 0, "an integer from 1"},
+        {"timeout", 6, 0, "an integer from 1 to 2147483647"},
+        {"timeout", 6, 2 ** 31, ":infinity or nil"}
+      ] do
+    test "a read with #{name} #{inspect(value)} is refused by name", %{handle: handle} do
+      reading = put_elem(@reading, unquote(at), unquote(value))
+
+      error = assert_raise ArgumentError, fn -> Native.event_store_read(handle, make_ref(), "s", reading) end
+
+      assert error.message =~ "#{unquote(name)} is "
+      assert error.message =~ unquote(takes)
+    end
+  end
+end
