@@ -64,6 +64,7 @@ defmodule Penstock.LinearSubscription.Control do
       paused: paused != nil,
       demand: native.demand,
       buffered: native.ready_events,
+      off_heap: native.ready_events,
       held: 0,
       waiting: 0,
       consumers: for({id, from} <- subscribers.by_id, do: consumer(id, from, state)),

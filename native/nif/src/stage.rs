@@ -32,6 +32,9 @@ mod atoms {
 /// This many events or more are not freed by the scheduler that drops the last reference.
 const SLOW_TO_FREE: u64 = 4 * store::HEAP_LIMIT;
 
+/// The same of partitions.
+const MANY_PARTITIONS: usize = 10_000;
+
 /// This many deals or more are counted by the clock.
 const MANY_DEALS: usize = 8;
 
@@ -55,7 +58,8 @@ impl Resource for StageOutlet {}
 impl Drop for StageOutlet {
     fn drop(&mut self) {
         let Some(state) = self.0.get_mut().ok().and_then(Option::take) else { return };
-        if state.off_heap() >= SLOW_TO_FREE {
+        let partitions = state.outlet.dispatcher().partitions_noted();
+        if state.off_heap() >= SLOW_TO_FREE || partitions >= MANY_PARTITIONS {
             undertaker::free(state);
         }
     }

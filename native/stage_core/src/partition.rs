@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::dispatcher::{Claimed, Dispatcher};
 use crate::{AlreadySubscribed, Buffer, DemandDispatcher, DemandOptions, Keep, Part, UnknownSubscriber};
@@ -44,6 +44,8 @@ pub struct PartitionDispatcher<K> {
     /// As far as there was anything to note of them.
     partitions: Vec<Option<Box<Partition<K>>>>,
     count: usize,
+    /// Those with something in their queue.
+    queued: BTreeSet<usize>,
     /// Which partition a subscriber belongs to.
     homes: BTreeMap<K, usize>,
     /// How many events may be split: living demand and abandoned demand, less what is queued.
@@ -63,6 +65,7 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
         Self {
             partitions: Vec::new(),
             count,
+            queued: BTreeSet::new(),
             homes: BTreeMap::new(),
             demand: 0,
             abandoned: 0,
@@ -119,7 +122,8 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
         }
         let Some(home) = self.partition(partition) else { return false };
         let mut rest = n;
-        if home.queue.is_empty() {
+        let empty = home.queue.is_empty();
+        if empty {
             while let Some((key, n)) = home.subscribers.deal_one(rest) {
                 rest -= n;
                 deal(key, n);
@@ -127,6 +131,9 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
         }
         if rest > 0 && home.queue.extend_last(|last| *last = last.saturating_add(rest)).is_none() {
             home.queue.store(rest);
+        }
+        if empty && rest > 0 {
+            self.queued.insert(partition);
         }
         true
     }
@@ -139,14 +146,20 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
                 Some(count) => {
                     let (key, n) = home.subscribers.deal_one(count)?;
                     home.queue.pop(n, |batch, n| *batch -= n);
-                    return Some(Queued::Events(key, n));
+                    Part::Events((key, n))
                 }
-                None => home.queue.pop(0, |_, _| ())?,
+                None => match home.queue.pop(0, |_, _| ())? {
+                    Part::Mark(mark) => Part::Mark(mark),
+                    Part::Events(()) => return None,
+                },
             };
-            if let Part::Mark(mark) = part
-                && self.pass(mark)
-            {
-                return Some(Queued::Mark);
+            if home.queue.is_empty() {
+                self.queued.remove(&partition);
+            }
+            match part {
+                Part::Events((key, n)) => return Some(Queued::Events(key, n)),
+                Part::Mark(mark) if self.pass(mark) => return Some(Queued::Mark),
+                Part::Mark(_) => {}
             }
         }
     }
@@ -154,16 +167,21 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
     /// Puts a mark behind every queue; false when none has events.
     pub fn mark(&mut self) -> bool {
         let mark = self.first_mark + self.marks.len() as u64;
-        let behind = self
-            .partitions
-            .iter_mut()
-            .flatten()
-            .filter_map(|home| home.queue.mark(mark).is_none().then_some(()))
-            .count();
+        for partition in &self.queued {
+            if let Some(Some(home)) = self.partitions.get_mut(*partition) {
+                home.queue.mark(mark);
+            }
+        }
+        let behind = self.queued.len();
         if behind > 0 {
             self.marks.push_back(behind);
         }
         behind > 0
+    }
+
+    /// How many partitions there is anything noted of.
+    pub fn noted(&self) -> usize {
+        self.partitions.len()
     }
 
     /// How many events may be split.

@@ -267,7 +267,7 @@ defmodule Penstock.Stage.EveryProducerTest do
       test "subscriptions whose options are none, or wrong, are refused to the consumer", %{
         producer: producer
       } do
-        for options <- [:none, [1], [filter: :paid], [filter: {:match, []}]] do
+        for options <- [:none, [1 | 2], [filter: :paid], [filter: {:match, []}]] do
           tag = subscribe(producer, make_ref(), nil, options)
           assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, {:bad_opts, message}}}
           assert message =~ inspect(options) or message =~ inspect(options[:filter])

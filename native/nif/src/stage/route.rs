@@ -157,6 +157,14 @@ impl Route {
         .unwrap_or(0)
     }
 
+    /// How many partitions there is anything noted of.
+    pub fn partitions_noted(&self) -> usize {
+        match self {
+            Self::Partition(dispatcher) => dispatcher.noted(),
+            _ => 0,
+        }
+    }
+
     /// The dispatcher by demand.
     pub fn by_demand(&mut self) -> NifResult<&mut DemandDispatcher<u64>> {
         match self {
