@@ -12,6 +12,8 @@ defmodule Penstock.MixProject do
       elixir: "~> 1.14",
       compilers: [:penstock_native] ++ Mix.compilers(),
       elixirc_paths: elixirc_paths(Mix.env()),
+      # What newer mix would take for tests with a misspelt name: test/beside/check runs it.
+      test_ignore_filters: ["test/beside/flow_and_broadway.exs"],
       start_permanent: Mix.env() == :prod,
       deps: [],
       description: "Event flow with a Rust core: GenStage-compatible stages and an EventStoreDB reader",

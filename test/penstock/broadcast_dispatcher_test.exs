@@ -44,11 +44,16 @@ defmodule Penstock.BroadcastDispatcherTest do
     {pid, tag}
   end
 
+  defp flush(producer, tag, from) do
+    settle(producer)
+    send(from, {:flushed, tag})
+  end
+
   defp relay(test, producer, tag) do
     receive do
       {:ask, n} -> ask(producer, tag, n)
       {:cancel, reason} -> cancel(producer, tag, reason)
-      {:flush, from} -> settle(producer) && send(from, {:flushed, tag})
+      {:flush, from} -> flush(producer, tag, from)
       {:"$gen_consumer", _from, _content} = message -> send(test, message)
       :die -> exit(:shutdown)
     end
