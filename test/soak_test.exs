@@ -147,6 +147,8 @@ defmodule Penstock.SoakTest do
     assert Store.difference(%{truth | all: {:error, "refused"}}, truth) == nil
     assert Store.difference(%{truth | all: [1, 2]}, truth) =~ "$all is 2 events where 3 were"
     assert Store.difference(%{truth | streams: %{"s" => [1]}}, truth) =~ "s is 1 events where 2 were"
+    assert Store.tail_lost(%{truth | all: [1, 2]}, truth) == nil
+    assert Store.tail_lost(%{truth | all: [1, 3]}, truth) =~ "$all is 2 events where 3 were"
   end
 
   test "a block of headers is read, also by Huffman's code" do

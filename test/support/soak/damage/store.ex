@@ -115,6 +115,13 @@ defmodule Penstock.Soak.Damage.Store do
     end
   end
 
+  @doc "The same, where the last events may be missing."
+  def tail_lost(%{all: all}, truth) when is_list(all) do
+    unless List.starts_with?(truth.all, all), do: "$all is #{other(all, truth.all)}"
+  end
+
+  def tail_lost(_refused, _truth), do: nil
+
   defp refused?(events), do: match?({:error, _}, events)
 
   defp other(found, truth) when is_list(found) and is_list(truth) do

@@ -14,7 +14,7 @@ defmodule Penstock.Soak.Kills.Gardener do
     spawn_link(fn ->
       Dice.take(seed, {:gardener, name})
       # ids: what was appended since the last delete; first: the revision of the first of them.
-      garden = %{stream: "garden-#{name}", ids: [], first: 0, next: 0, limit: nil, turn: 0}
+      garden = %{stream: "garden-#{name}", ids: [], first: 0, next: 0, limit: nil, described?: false, turn: 0}
       tend(Map.merge(garden, %{store: store, port: port, ledger: ledger}))
     end)
   end
@@ -48,15 +48,16 @@ defmodule Penstock.Soak.Kills.Gardener do
     %{garden | limit: limit}
   end
 
-  # On a deleted stream, too: what was deleted stays so.
-  defp step(:describe, %{ids: []} = garden) do
+  # On a deleted stream, too: what was deleted stays so. (The server adds where the stream goes on; metadata without
+  # that, set again, lifts it, as with EventStoreDB.)
+  defp step(:describe, %{ids: [], described?: false} = garden) do
     describe(garden, %{"turn" => garden.turn})
-    garden
+    %{garden | described?: true}
   end
 
   defp step(:delete, %{ids: [_ | _]} = garden) do
     delete(garden)
-    %{garden | ids: [], limit: nil}
+    %{garden | ids: [], limit: nil, described?: false}
   end
 
   defp step(_nothing_to_do, garden), do: garden
