@@ -50,8 +50,8 @@ defmodule Penstock.Soak.Rpc do
     with {:ok, socket} <-
            :gen_tcp.connect({127, 0, 0, 1}, port, [:binary, active: false, nodelay: true], @timeout) do
       try do
-        :ok = :gen_tcp.send(socket, opening(method, port, Protobuf.encode(request)))
-        answers(socket, "")
+        with :ok <- :gen_tcp.send(socket, opening(method, port, Protobuf.encode(request))),
+             do: answers(socket, "")
       after
         :gen_tcp.close(socket)
       end
