@@ -31,6 +31,7 @@ mod atoms {
         start,
         end,
         forward,
+        accumulate,
         connecting,
         reading,
         subscribed,
