@@ -149,18 +149,17 @@ defmodule Penstock.EventStore do
 
   #{Options.docs(Settings.read())}
 
-  A stream that does not exist is `{:error, %Penstock.Error{reason: :stream_not_found}}`.
+  A stream that does not exist is `{:error, %Penstock.Error{reason: :stream_not_found}}`. Forwards from `:end` there is
+  nothing to read; `Penstock.LinearSubscription` waits for what comes.
   """
   @spec read(connection, String.t(), keyword) :: {:ok, [Event.t()]} | {:error, Error.t()}
   def read(connection, stream, options \\ []) do
-    options = Settings.read!(options)
+    options = Options.validate!(options, Settings.read(), "Penstock.EventStore.read")
     stream = stream_name!(stream)
 
     case Connection.find(connection) do
       {:here, native} ->
-        reference = make_ref()
-        Native.event_store_read(native, reference, stream, Settings.native_read(options))
-        await(reference)
+        read_here(native, stream, options)
 
       {:elsewhere, node, process} ->
         Connection.call(node, __MODULE__, :read, [process, stream, Map.to_list(options)])
@@ -168,6 +167,18 @@ defmodule Penstock.EventStore do
       {:error, error} ->
         {:error, error}
     end
+  end
+
+  # Servers answer this with an error. There is nothing after the end, of a stream that is there.
+  defp read_here(native, stream, %{from: :end, direction: :forwards} = options) do
+    last = %{options | direction: :backwards, max_count: 1, json: :raw}
+    with {:ok, _last} <- read_here(native, stream, last), do: {:ok, []}
+  end
+
+  defp read_here(native, stream, options) do
+    reference = make_ref()
+    Native.event_store_read(native, reference, stream, Settings.native_read(options))
+    await(reference)
   end
 
   defp stream_name!(stream), do: Settings.stream_name!(stream, "Penstock.EventStore: the stream's name")

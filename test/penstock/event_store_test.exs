@@ -125,7 +125,8 @@ defmodule Penstock.EventStoreTest do
           {[from: :end, direction: :backwards], [4, 3, 2, 1, 0]},
           {[from: 2, direction: :backwards, max_count: 2], [2, 1]},
           {[from: 0, direction: :backwards], [0]},
-          {[from: 9], []}
+          {[from: 9], []},
+          {[from: :end], []}
         ] do
       test "#{inspect(options)} gives #{inspect(expected)}", %{store: store} do
         {:ok, read} = EventStore.read(store, "s", unquote(options))

@@ -225,6 +225,7 @@ defmodule Penstock.LinearSubscriptionTest do
              reconnects: 0,
              stale_events: 0,
              unknown_messages: 0,
+             position_beyond_end: nil,
              last_error: nil
            }
   end

@@ -244,7 +244,6 @@ defmodule Penstock.OddArgumentsTest do
            "more than 9223372036854775807"},
           {fn -> subscription([timeout: 0x10_0000_0000], "esdb://h") end,
            "longest that a timer of the VM runs"},
-          {fn -> EventStore.read(store, "s", from: :end) end, "takes direction: :backwards"},
           {fn -> EventStore.read(store, "$all") end, "log of all streams"},
           {fn -> EventStore.read(store, <<255>>) end, "no UTF-8"}
         ] do

@@ -68,20 +68,6 @@ defmodule Penstock.EventStore.Settings do
     ]
   end
 
-  @doc "The options of a read, validated."
-  @spec read!(term) :: map
-  def read!(options) do
-    case Options.validate!(options, read(), "Penstock.EventStore.read") do
-      %{from: :end, direction: :forwards} ->
-        raise ArgumentError,
-              "Penstock.EventStore.read: from: :end takes direction: :backwards; there is nothing after the end to read " <>
-                "forwards, and Penstock.LinearSubscription waits for what comes"
-
-      options ->
-        options
-    end
-  end
-
   @doc "The name of a stream; raises for what is none, naming `what` was to have it."
   @spec stream_name!(term, String.t()) :: String.t()
   def stream_name!("$all", what) do
