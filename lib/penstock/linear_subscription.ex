@@ -3,7 +3,6 @@ defmodule Penstock.LinearSubscription do
   A producer of the events of one EventStoreDB stream, in order.
 
       children = [
-        {Penstock.EventStore, name: MyStore, connection_string: "esdb://localhost:2113?tls=false"},
         {Penstock.LinearSubscription,
          name: MyProducer,
          connection: MyStore,
@@ -12,7 +11,9 @@ defmodule Penstock.LinearSubscription do
         MyHandler
       ]
 
-      Supervisor.start_link(children, strategy: :one_for_one)
+      Supervisor.start_link(children, strategy: :one_for_all, max_restarts: 10)
+
+  `MyStore` is a `Penstock.EventStore` that was started before. The README has all of it in one piece.
 
   Any GenStage consumer can subscribe to it, and the functions of `Penstock.Stage` work on it as on a stage: `Penstock.Stage.info/1`,
   `pause/1`, `demand/2`, `stream/2` and the others. The events go from the Rust core to the consumer's mailbox, never
@@ -29,9 +30,16 @@ defmodule Penstock.LinearSubscription do
 
   ## Order, and failures of the consumer
 
-  A handler that must not skip an event does three things: it is the only consumer, it links itself to the producer
-  (`MyProducer |> GenServer.whereis() |> Process.link()` in its `init/1`), and it stores its position after each event.
-  When it fails, both processes end, their supervisor starts both, and the event that failed comes again.
+  A handler that must not skip an event does three things: it is the only consumer, it ends and starts together with the
+  producer, and it stores its position after each event. When it fails, both end, their supervisor starts both, and the
+  event that failed comes again.
+
+  They end together as the only children of a supervisor with the strategy `:one_for_all`: a failure is then one restart.
+  (A handler that is supervised elsewhere links itself to the producer, `MyProducer |> GenServer.whereis() |> Process.link()` in its
+  `init/1`. Both ends then count, and the handler may be started before its producer is back, which is one more.) A
+  supervisor gives up when there are more than `:max_restarts` (by default 3) in `:max_seconds` (5): set the first to what a failing
+  event may take, and have the handler wait before it fails, so that it is not tried again at once. The README's handler
+  waits for a second, and `max_restarts: 10` is then never reached.
 
   ## Positions
 
@@ -41,7 +49,11 @@ defmodule Penstock.LinearSubscription do
     * `:end` - to begin with the first event appended from now on;
     * a revision, or the `Penstock.Event` itself - to begin with the event *after* it.
 
-  Anything else ends the start with an `ArgumentError`. A stream that does not exist (yet) is waited for; its end is its
+  A revision to keep is `Penstock.Event.revision/1`, never `event.metadata.stream_revision`: where the stream holds links, the
+  latter is the place of the event that a link leads to, in another stream, and going on from there would skip or
+  repeat events.
+
+  Anything else, and an event that was read from another stream or from none, ends the start with an `ArgumentError`. A stream that does not exist (yet) is waited for; its end is its
   beginning.
 
   Events up to a revision that the stream has not reached are not emitted, so a stream that is shorter than the position

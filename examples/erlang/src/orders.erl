@@ -17,6 +17,8 @@ main() ->
         {name, orders_producer},
         {connection, Store},
         {stream_name, ?STREAM},
+        % In a program of yours: what 'Elixir.Penstock.Event':revision/1 says of the last event that was handled. Let a
+        % supervisor start the producer and its handler, with one_for_all, so that an event that failed comes again.
         {'restore_stream_position!', fun() -> start end}
     ]),
     {ok, Handler} = 'Elixir.Penstock.Stage':start_link(order_handler, {Producer, self()}),

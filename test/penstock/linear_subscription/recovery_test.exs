@@ -22,7 +22,7 @@ defmodule Penstock.LinearSubscription.RecoveryTest do
 
     @impl true
     def handle_events([event], _from, options) do
-      revision = event.metadata.stream_revision
+      revision = Penstock.Event.revision(event)
       send(options.test, {:tried, revision})
       if options.fails.(revision), do: raise("cannot handle #{revision}")
       Agent.update(options.position, fn _ -> revision end)
