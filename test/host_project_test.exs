@@ -22,6 +22,22 @@ defmodule Penstock.HostProjectTest do
     end
   end
 
+  test "a dependency whose folder is read-only is built, and nothing is written into it" do
+    host = generate(:git)
+    {said, status} = mix(host, "dev", ["deps.get"])
+    assert status == 0, said
+    dependency = Path.join(host, "deps/penstock")
+    before = files(dependency)
+
+    on_exit(fn -> {_, 0} = System.cmd("chmod", ["-R", "u+w", dependency]) end)
+    {_, 0} = System.cmd("chmod", ["-R", "a-w", dependency])
+    {said, status} = mix(host, "dev", ["compile"])
+    assert status == 0, said
+
+    assert run(host, "dev", "IO.puts(Host.call())") == {"ok\n", 0}
+    assert files(dependency) == before
+  end
+
   test "a second VM that replaces the library leaves the first one its own" do
     host = generate(:git)
     {said, status} = mix(host, "dev", ["do", "deps.get", "+", "compile"])
@@ -44,6 +60,14 @@ defmodule Penstock.HostProjectTest do
 
     Port.command(first, "stop\n")
     assert_receive {^first, {:exit_status, 0}}, 30_000
+  end
+
+  # All but what git keeps for itself.
+  defp files(folder) do
+    for file <- Path.wildcard(Path.join(folder, "**"), match_dot: true),
+        not String.contains?(file, "/.git/"),
+        %{type: type, size: size, mtime: mtime} = File.lstat!(file),
+        do: {file, type, size, mtime}
   end
 
   defp replace_by_older(library) do
