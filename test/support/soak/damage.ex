@@ -38,7 +38,9 @@ defmodule Penstock.Soak.Damage do
 
     try do
       {strays, before} = {Enum.flat_map(wounds, &elem(&1, 0)), hashes(folder)}
+      checked = if Dice.chance(50), do: checked(folder, before, store)
       outcome = judge(start(where, folder), folder, before, Map.put(store, :wounds, length(wounds)))
+      law(checked != :whole or outcome == :whole, "checked whole, and then #{outcome}")
       touched = files((before -- hashes(folder)) |> Enum.filter(fn {file, _} -> file in strays end))
       law(touched == "", "#{touched} is no file of a store's and was touched")
       outcome
@@ -46,6 +48,15 @@ defmodule Penstock.Soak.Damage do
       fault in Penstock.Soak.Fault ->
         {:fault, "#{number} (#{where}) #{Enum.map_join(wounds, "; ", &elem(&1, 1))}: #{fault.message}"}
     end
+  end
+
+  # The offline check says no less than a start does, and changes nothing either.
+  defp checked(folder, before, store) do
+    {status, text} = ServerProcess.check(folder)
+    law(hashes(folder) == before, "the check has changed the folder (#{text})")
+    law(status in [0, 1] and not (text =~ "panicked"), "the check ended with status #{status}: #{text}")
+    law(status == 0 or names_a_file?(text, folder, store), "checked, and no file is named: #{text}")
+    if status == 0, do: :whole, else: :damaged
   end
 
   defp start(:process, folder) do
@@ -138,22 +149,26 @@ defmodule Penstock.Soak.Damage do
     law(match?({:ok, _}, answer), "whole, and it refuses an append: #{brief(answer)}")
   end
 
-  # By its path; or by its name, if that can be nothing else.
+  # What is there, or was: by its path or by its name.
   defp names_a_file?(text, folder, store) do
-    for(base <- [folder, store.folder], file <- Wound.files(base), do: file)
-    |> Enum.uniq()
-    |> Enum.any?(fn file ->
-      text =~ Path.join(folder, file) or
-        (Path.basename(file) =~ ~r/\D/ and text =~ ~r/\b#{Regex.escape(Path.basename(file))}\b/)
-    end)
+    for base <- [folder, store.folder], path <- paths(base), reduce: false do
+      found? -> found? or text =~ Path.join(folder, path) or text =~ word(Path.basename(path))
+    end
+  end
+
+  defp word(name), do: ~r/(^|[\s:"'\/])#{Regex.escape(name)}($|[\s:"',])/
+
+  defp paths(folder) do
+    for path <- folder |> Path.join("**") |> Path.wildcard(match_dot: true),
+        do: Path.relative_to(path, folder)
   end
 
   defp files(hashes), do: hashes |> Enum.map(&elem(&1, 0)) |> Enum.uniq() |> Enum.join(", ")
 
   # Of everything: folders too, and whether what is there is a file.
   defp hashes(folder) do
-    for path <- folder |> Path.join("**") |> Path.wildcard(match_dot: true) do
-      {Path.relative_to(path, folder), if(File.dir?(path), do: :folder, else: :erlang.md5(File.read!(path)))}
+    for path <- paths(folder), full = Path.join(folder, path) do
+      {path, if(File.dir?(full), do: :folder, else: :erlang.md5(File.read!(full)))}
     end
   end
 end

@@ -34,6 +34,8 @@ defmodule Penstock.Soak.Kills do
     for process <- writers ++ gardeners, do: Wait.finish(process, @peace, "a writer")
     judge(port, streams, ledger, readers)
     stop(server)
+    {status, text} = ServerProcess.check(folder)
+    law(status == 0, "killed, and its folder is checked to be damaged: #{text}")
     {lives, "#{Ledger.count(ledger)} appends acknowledged through #{lives} kills"}
   end
 

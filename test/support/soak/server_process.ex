@@ -14,6 +14,14 @@ defmodule Penstock.Soak.ServerProcess do
   kill "$watcher"
   """
 
+  @doc "What its offline check says of a folder: its exit status, and the text."
+  def check(folder) do
+    {text, status} = System.cmd(binary(), ["--check", folder], stderr_to_stdout: true)
+    {status, text}
+  end
+
+  defp binary, do: System.fetch_env!("PENSTOCK_SERVER")
+
   @doc """
   Starts it on a folder; owned by the calling process.
 
