@@ -99,8 +99,6 @@ defmodule ServerBench.Peers do
     ]
   end
 
-  def label(variant), do: variant.label
-
   @doc "Appends for so many milliseconds: appends a second, and latencies in ns."
   def run(variant, ms) do
     words = for word <- variant.words ++ [ms], do: to_string(word)
