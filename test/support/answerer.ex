@@ -1,9 +1,10 @@
 defmodule Penstock.Answerer do
   @moduledoc false
-  # A server that answers each request as a test tells it, right or wrong: HTTP/2 frames written out by hand.
+  # A server that answers each request as a test tells it, right or wrong, in HTTP/2 frames written out.
 
-  import Bitwise
   import ExUnit.Callbacks
+
+  alias Penstock.Soak.{Http2, Protobuf}
 
   @doc """
   Starts one and gives its connection string. `answer` is called with the number of the request, from 0 on over all
@@ -24,7 +25,8 @@ defmodule Penstock.Answerer do
       spawn_link(fn ->
         receive do: (:yours -> :ok)
 
-        with {:ok, _preface} <- :gen_tcp.recv(socket, 24), :ok <- :gen_tcp.send(socket, frame(4, 0, 0, "")) do
+        with {:ok, _preface} <- :gen_tcp.recv(socket, Http2.preface_size()),
+             :ok <- :gen_tcp.send(socket, Http2.settings([])) do
           serve(socket, answer)
         end
       end)
@@ -34,21 +36,18 @@ defmodule Penstock.Answerer do
     accept(listener, answer)
   end
 
-  @settings 4
-  @ping 6
   defp serve(socket, {answer, count} = how) do
-    with {:ok, <<length::24, type, flags, _::1, stream::31>>} <- :gen_tcp.recv(socket, 9),
-         {:ok, payload} <- if(length > 0, do: :gen_tcp.recv(socket, length), else: {:ok, ""}),
+    with {:ok, frame} <- Http2.receive_frame(socket),
          :ok <-
-           (case {type, flags &&& 1} do
-              {@settings, 0} ->
-                :gen_tcp.send(socket, frame(@settings, 1, 0, ""))
+           (case frame do
+              {:settings, false, _, _} ->
+                :gen_tcp.send(socket, Http2.settings_ack())
 
-              {@ping, 0} ->
-                :gen_tcp.send(socket, frame(@ping, 1, 0, payload))
+              {:ping, false, _, payload} ->
+                :gen_tcp.send(socket, Http2.pong(payload))
 
               # the end of a request
-              {0, 1} ->
+              {:data, true, stream, _} ->
                 :counters.add(count, 1, 1)
                 say(socket, answer.(:counters.get(count, 1) - 1, stream))
 
@@ -62,36 +61,28 @@ defmodule Penstock.Answerer do
   defp say(socket, :close), do: :gen_tcp.close(socket) && :closed
   defp say(socket, frames), do: :gen_tcp.send(socket, frames)
 
-  def frame(type, flags, stream, payload),
-    do: <<byte_size(payload)::24, type, flags, stream::32, payload::binary>>
-
   @doc "The head of an answer, with more to come."
   def head(stream, status \\ "200", type \\ "application/grpc"),
-    do: frame(1, 4, stream, literal(":status", status) <> literal("content-type", type))
+    do: Http2.headers(stream, [{":status", status}, {"content-type", type}])
 
   @doc "Messages, in one DATA frame."
-  def data(stream, messages), do: frame(0, 0, stream, IO.iodata_to_binary(messages))
+  def data(stream, messages), do: Http2.data(stream, IO.iodata_to_binary(messages))
 
   @doc "An end without trailers."
-  def ended(stream), do: frame(0, 1, stream, "")
+  def ended(stream), do: Http2.data(stream, "", end: true)
 
-  def trailers(stream, status \\ "0"), do: frame(1, 5, stream, literal("grpc-status", status))
+  def trailers(stream, status \\ "0"), do: Http2.headers(stream, [{"grpc-status", status}], end: true)
 
-  def reset(stream, reason), do: frame(3, 0, stream, <<reason::32>>)
+  defdelegate reset(stream, reason), to: Http2
 
-  defp literal(name, value), do: <<0, byte_size(name), name::binary, byte_size(value), value::binary>>
-
-  @doc "A message with its flag and length before it."
-  def message(bytes), do: <<0, byte_size(bytes)::32, bytes::binary>>
-
-  def confirmation, do: message(field(2, field(1, "x")))
-  def caught_up, do: message(field(8, ""))
+  def confirmation, do: message([{2, [{1, "x"}]}])
+  def caught_up, do: message([{8, ""}])
 
   @doc "An event, or with `:link` a link beside it; the other options are parts of the event."
   def event(revision, parts \\ []) do
     {link, parts} = Keyword.pop(parts, :link)
-    link = if link, do: field(2, recorded(revision, link)), else: ""
-    message(field(1, field(1, recorded(revision, parts)) <> link))
+    link = if link, do: [{2, recorded(revision, link)}], else: []
+    message([{1, [{1, recorded(revision, parts)} | link]}])
   end
 
   defp recorded(revision, parts) do
@@ -101,22 +92,11 @@ defmodule Penstock.Answerer do
         parts
       )
 
-    IO.iodata_to_binary([
-      field(1, field(2, parts[:id])),
-      field(2, field(3, "s")),
-      <<3::5, 0::3>>,
-      varint(revision),
-      metadata("type", "T"),
-      metadata("content-type", "application/json"),
-      metadata("created", parts[:created]),
-      parts[:raw] || field(8, parts[:data])
-    ])
+    named = [{"type", "T"}, {"content-type", "application/json"}, {"created", parts[:created]}]
+
+    [{1, [{2, parts[:id]}]}, {2, [{3, "s"}]}, {3, revision}, {8, parts[:data]}] ++
+      for {name, value} <- named, do: {6, [{1, name}, {2, value}]}
   end
 
-  defp metadata(name, value), do: field(6, field(1, name) <> field(2, value))
-
-  def field(tag, bytes), do: <<tag::5, 2::3, varint(byte_size(bytes))::binary, bytes::binary>>
-
-  defp varint(number) when number < 128, do: <<number>>
-  defp varint(number), do: <<1::1, band(number, 127)::7, varint(number >>> 7)::binary>>
+  defp message(fields), do: fields |> Protobuf.encode() |> Http2.message()
 end

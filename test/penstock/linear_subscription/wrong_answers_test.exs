@@ -19,10 +19,10 @@ defmodule Penstock.LinearSubscription.WrongAnswersTest do
     {"a time before 1970", [created: "-1"], "created"},
     {"an id that is no UUID", [id: "nonsense"], "id"},
     {"an id that is too short", [id: "00000000-0000-4000-8000-00000000000"], "id"},
-    {"a body that is a number", [raw: <<8::5, 0::3, 7>>], "field 8"},
+    {"a body that is a number", [data: 7], "field 8"},
     {"a link with a time that is none", [link: [created: "yesterday"]], "created"},
     {"a link with an id that is no UUID", [link: [id: "nonsense"]], "id"},
-    {"a link with a body that is a number", [link: [raw: <<8::5, 0::3, 7>>]], "field 8"}
+    {"a link with a body that is a number", [link: [data: 7]], "field 8"}
   ]
 
   for {what, parts, text} <- @malformed do
