@@ -123,7 +123,7 @@ async fn a_server_that_came_back_empty_is_found_out_on_the_way() {
 /// The port of a server that stopped is free a moment later.
 async fn server_at_once_free(address: SocketAddr) -> server::Server {
     loop {
-        let options = server::Options { address, storage: server::Storage::Memory };
+        let options = server::Options::new(address, server::Storage::Memory);
         if let Ok(server) = server::Server::start(options).await {
             return server;
         }

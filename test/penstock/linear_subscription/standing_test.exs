@@ -54,8 +54,9 @@ defmodule Penstock.LinearSubscription.StandingTest do
         start_again(port, directory)
         # nothing was taken meanwhile, so the mark of the first connection still waits
         assert %{state: :reading, ready_events: 50} = await_info(producer, &(&1.reconnects == 1))
-        StageWire.ask(producer, tag, 60)
+        StageWire.ask(producer, tag, 50)
         take(producer, tag, 50)
+        StageWire.ask(producer, tag, 10)
         assert %{state: :subscribed, revision: 99} = await_info(producer, &(&1.state == :subscribed))
         fill(start_supervised!({EventStore, connection_string: uri}, id: :again), "s", 1)
         assert producer |> take(tag, 1) |> revisions() == [100]

@@ -30,7 +30,7 @@ pub async fn server() -> Server {
 }
 
 pub async fn server_at(address: SocketAddr) -> Server {
-    Server::start(Options { address, storage: Storage::Memory }).await.expect("a free port")
+    Server::start(Options::new(address, Storage::Memory)).await.expect("a free port")
 }
 
 pub fn connection(address: SocketAddr) -> Connection {
