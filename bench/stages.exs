@@ -44,20 +44,25 @@ defmodule Stages do
   end
 
   defp shapes(options, libraries) do
-    for {name, measure, n} <- Stages.Shapes.kinds(options[:quick] || false), wanted?(name, options) do
-      rounds = for _ <- 1..3, do: Enum.map(libraries, &List.wrap(measure.(&1, n)))
+    {consumers, subscribers, rounds} = if options[:quick], do: {1000, 5000, 1}, else: {3000, 20_000, 3}
 
-      IO.puts(
-        "#{name} #{n}: #{Enum.map_join(rounds, "; ", fn round -> Enum.map_join(round, " stock ", &inspect/1) end)}"
-      )
+    if wanted?("sharing", options) or wanted?("idle", options) do
+      for {name, bytes} <- Stages.Shapes.memory(libraries, consumers) do
+        IO.puts("#{name}: #{Enum.join(bytes, " bytes, stock ")} bytes")
+        with [ours, theirs] <- bytes, do: Bench.figure(name, theirs / ours)
+      end
+    end
 
-      ratios =
-        for [ours, theirs] <- rounds,
-            do: ours |> Enum.zip(theirs) |> Enum.map(fn {ours, theirs} -> theirs / ours end) |> Enum.min()
-
-      if ratios != [], do: Bench.figure(name, Bench.median(ratios))
+    if wanted?("subscribers", options) do
+      times = for _ <- 1..rounds, do: Enum.map(libraries, &Stages.Shapes.subscribers(&1, subscribers))
+      for round <- times, do: IO.puts("subscribers: " <> Enum.map_join(round, ", stock ", &milliseconds/1))
+      ratios = for [ours, theirs] <- times, do: Enum.min(Enum.zip_with(ours, theirs, &(&2 / &1)))
+      if ratios != [], do: Bench.figure("subscribers", Bench.median(ratios))
     end
   end
+
+  # By demand, broadcast and by partition.
+  defp milliseconds(times), do: Enum.map_join(times, " ", &"#{decimals(&1 / 1_000_000)} ms")
 
   defp wanted?(name, options) do
     case {options[:row], options[:only]} do

@@ -29,41 +29,50 @@ defmodule Stages.Shapes do
   for one unit of ours.
   """
 
-  def kinds(quick?) do
-    [
-      {"sharing", &sharing/2, 40_000},
-      {"idle", &idle/2, if(quick?, do: 1000, else: 3000)},
-      {"subscribers", &subscribers/2, if(quick?, do: 5000, else: 20_000)}
-    ]
-  end
+  # After so many ms a stage without work has noticed that, in ms.
+  @rest 5000
 
-  @doc "Bytes that a buffer of so many events takes that hold a map of 500 entries together."
-  def sharing(library, n) do
+  @doc "Of each library, in bytes, what `sharing` and `idle` take once nothing has happened for a while."
+  def memory(libraries, consumers) do
     alone(fn ->
-      {:ok, producer} = library.stage.start_link(Stages.Holder, 500)
-      before = memory()
-      for from <- 1..n//500, do: :ok = library.stage.call(producer, {:fill, from, 500})
-      memory() - before
+      sharing = for library <- libraries, do: filled(library, 40_000)
+      idle = for library <- libraries, do: consumers(library, consumers)
+      Process.sleep(@rest)
+      %{sharing: Enum.map(sharing, &taken/1), idle: Enum.map(idle, &div(size(&1), consumers))}
     end)
   end
 
-  @doc "Bytes that a consumer takes, one of so many that have handled a few events and are at rest."
-  def idle(library, n) do
-    alone(fn ->
-      {:ok, producer} = library.stage.start_link(Stages.Member, library.broadcast)
-      before = :erlang.memory(:processes)
+  # A buffer of so many events that hold a map of 500 entries together; and what the VM had outside of processes before.
+  defp filled(library, n) do
+    {:ok, producer} = library.stage.start_link(Stages.Holder, 500)
+    before = :erlang.memory(:system)
+    for from <- 1..n//500, do: :ok = library.stage.call(producer, {:fill, from, 500})
+    {producer, :erlang.memory(:system) - before}
+  end
 
-      consumers =
-        for _ <- 1..n do
-          {:ok, pid} = library.stage.start_link(Stages.Idler, {producer, max_demand: 10})
-          pid
-        end
+  defp taken({producer, outside}), do: size([producer]) + max(outside, 0)
 
-      Enum.each(consumers, &:sys.get_state/1)
-      for _ <- 1..5, do: :ok = library.stage.call(producer, {:emit, [1, 2]})
-      Enum.each(consumers, &:sys.get_state/1)
-      div(:erlang.memory(:processes) - before, n)
-    end)
+  # So many that have had some small messages, more than a few in a short time.
+  defp consumers(library, n) do
+    {:ok, producer} = library.stage.start_link(Stages.Member, library.broadcast)
+
+    consumers =
+      for _ <- 1..n do
+        {:ok, pid} = library.stage.start_link(Stages.Idler, {producer, max_demand: 10})
+        pid
+      end
+
+    for _ <- 1..20, do: :ok = library.stage.call(producer, {:emit, [1, 2]})
+    consumers
+  end
+
+  defp size(pids) do
+    Enum.sum(
+      for pid <- pids do
+        {:memory, bytes} = Process.info(pid, :memory)
+        bytes
+      end
+    )
   end
 
   @doc "Nanoseconds in which so many subscribe, ask, get an event and leave; of the three dispatchers, one by one."
@@ -89,11 +98,6 @@ defmodule Stages.Shapes do
         System.monotonic_time(:nanosecond) - began
       end)
     end
-  end
-
-  defp memory do
-    :erlang.garbage_collect()
-    :erlang.memory(:total)
   end
 
   # In a process of its own, whose links end all that it has started.

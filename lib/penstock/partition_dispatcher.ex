@@ -66,9 +66,14 @@ defmodule Penstock.PartitionDispatcher do
 
     with {:ok, names} <- names(partitions) do
       cond do
-        names == [] -> expected_partitions("not to be empty", partitions)
-        Enum.uniq(names) != names -> expected_partitions("to have no name twice", partitions)
-        true -> {:ok, names, options}
+        names == [] ->
+          expected_partitions("not to be empty", partitions)
+
+        partitions != length(names) and Enum.uniq(names) != names ->
+          expected_partitions("to have no name twice", partitions)
+
+        true ->
+          {:ok, names, options}
       end
     end
   end

@@ -48,11 +48,11 @@ defmodule Penstock.Telemetry do
   @doc false
   @spec execute(atom, map, map) :: :ok
   def execute(event, measurements, metadata) do
-    # Whoever has attached a handler has loaded it.
-    if function_exported?(:telemetry, :execute, 3),
-      do: :telemetry.execute([:penstock, :stage, event], measurements, metadata),
-      else: :ok
+    if listened?(), do: :telemetry.execute([:penstock, :stage, event], measurements, metadata), else: :ok
   end
+
+  # Whoever has attached a handler has loaded it.
+  defp listened?, do: function_exported?(:telemetry, :execute, 3)
 
   @doc false
   @spec stage(atom, map, Penstock.Stage.State.t(), map) :: :ok
@@ -62,7 +62,11 @@ defmodule Penstock.Telemetry do
   @doc false
   @spec subscription(atom, :producer | :consumer, {term, term}, Penstock.Stage.State.t(), map) :: :ok
   def subscription(event, role, {peer, tag}, stage, more \\ %{}) do
-    more = Map.merge(more, %{role: role, peer: peer, tag: tag})
-    stage(event, %{system_time: System.system_time()}, stage, more)
+    if listened?() do
+      more = Map.merge(more, %{role: role, peer: peer, tag: tag})
+      stage(event, %{system_time: System.system_time()}, stage, more)
+    else
+      :ok
+    end
   end
 end

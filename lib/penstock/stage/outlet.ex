@@ -103,7 +103,10 @@ defmodule Penstock.Stage.Outlet do
 
   def close(%Outlet{core: core, route: route} = outlet, id, from) do
     _subscribed? = Native.stage_cancel(core, id)
-    outlet = %{outlet | sieves: Map.delete(outlet.sieves, id)}
+
+    outlet =
+      if is_map_key(outlet.sieves, id), do: %{outlet | sieves: Map.delete(outlet.sieves, id)}, else: outlet
+
     if route, do: route.__struct__.close(outlet, id, from), else: outlet
   end
 
@@ -168,7 +171,7 @@ defmodule Penstock.Stage.Outlet do
   def flow(%Outlet{route: %Custom{}} = outlet), do: Custom.flow(outlet)
 
   def flow(%Outlet{route: route} = outlet) do
-    outlet = %{outlet | flowing?: false}
+    outlet = if outlet.flowing?, do: %{outlet | flowing?: false}, else: outlet
 
     outlet =
       case route do

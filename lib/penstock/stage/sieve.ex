@@ -23,23 +23,19 @@ defmodule Penstock.Stage.Sieve do
   @doc "The sieve of a subscription that takes these options; nil when it wants every event."
   @spec new(keyword, [:filter | :selector]) :: {:ok, t | nil} | {:error, message :: String.t()}
   def new(options, keys) do
-    steps =
-      Enum.reduce_while(keys, [], fn key, steps ->
-        case wanted(key, Options.get(options, key)) do
-          {:ok, more} -> {:cont, steps ++ more}
-          {:error, _message} = error -> {:halt, error}
-        end
-      end)
-
-    case steps do
+    case for key <- keys, (value = Options.get(options, key)) != nil, do: {key, value} do
       [] -> {:ok, nil}
-      [_ | _] -> {:ok, steps}
-      error -> error
+      given -> steps(given, [])
     end
   end
 
-  defp wanted(_key, nil), do: {:ok, []}
-  defp wanted(_key, function) when is_function(function, 1), do: {:ok, [function]}
+  defp steps([], steps), do: {:ok, :lists.reverse(steps)}
+
+  defp steps([{key, value} | given], steps) do
+    with {:ok, step} <- wanted(key, value), do: steps(given, [step | steps])
+  end
+
+  defp wanted(_key, function) when is_function(function, 1), do: {:ok, function}
 
   defp wanted(:filter, {:match, pattern}) when is_map(pattern) do
     case count(pattern, 0, 0) do
@@ -48,10 +44,10 @@ defmodule Penstock.Stage.Sieve do
          "expected :filter to be a pattern of at most #{@deepest} maps in each other, got a deeper one"}
 
       n when n <= @most_fields ->
-        {:ok, [{:match, fields(pattern), @many}]}
+        {:ok, {:match, fields(pattern), @many}}
 
       _more ->
-        {:ok, [{:match, fields(pattern), :infinity}]}
+        {:ok, {:match, fields(pattern), :infinity}}
     end
   end
 

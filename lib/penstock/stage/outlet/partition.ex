@@ -34,7 +34,7 @@ defmodule Penstock.Stage.Outlet.Partition do
           hash: hash,
           limit: pos_integer | :infinity,
           members: %{Subscribers.id() => index},
-          holders: %{index => %{Subscribers.id() => pid}},
+          holders: %{index => Subscribers.id() | MapSet.t(Subscribers.id())},
           shelves: %{index => Shelf.t()},
           infos: :queue.queue(term),
           credited: [index]
@@ -66,11 +66,11 @@ defmodule Penstock.Stage.Outlet.Partition do
       %{^name => index} ->
         outlet = make_room(outlet, index)
 
-        if holders(outlet.route, index) < route.limit do
-          :ok = Native.stage_subscribe(outlet.core, id, index)
-          {:ok, hold(outlet, index, id, pid)}
-        else
+        if full?(outlet.route, index) do
           refuse({:partition_taken, name}, pid, outlet)
+        else
+          :ok = Native.stage_subscribe(outlet.core, id, index)
+          {:ok, hold(outlet, index, id)}
         end
 
       %{} ->
@@ -84,28 +84,49 @@ defmodule Penstock.Stage.Outlet.Partition do
     end
   end
 
-  defp holders(%Partition{holders: holders}, index), do: map_size(Map.get(holders, index, %{}))
+  # Most partitions have one holder.
+  defp holders(%Partition{holders: holders}, index) do
+    case holders do
+      %{^index => id} when is_integer(id) -> [id]
+      %{^index => ids} -> ids
+      %{} -> []
+    end
+  end
 
-  defp hold(%Outlet{route: route} = outlet, index, id, pid) do
-    of_partition = route.holders |> Map.get(index, %{}) |> Map.put(id, pid)
-    members = Map.put(route.members, id, index)
-    %{outlet | route: %{route | members: members, holders: Map.put(route.holders, index, of_partition)}}
+  defp full?(%Partition{limit: :infinity}, _index), do: false
+
+  defp full?(%Partition{limit: limit} = route, index) do
+    case holders(route, index) do
+      ids when is_list(ids) -> length(ids) >= limit
+      ids -> MapSet.size(ids) >= limit
+    end
+  end
+
+  defp hold(%Outlet{route: route} = outlet, index, id) do
+    holders =
+      case holders(route, index) do
+        [] -> Map.put(route.holders, index, id)
+        [one] -> %{route.holders | index => MapSet.new([one, id])}
+        ids -> %{route.holders | index => MapSet.put(ids, id)}
+      end
+
+    %{outlet | route: %{route | members: Map.put(route.members, id, index), holders: holders}}
   end
 
   # Those who hold a full partition and are dead let go of it at once: a successor may be here before the news is.
-  defp make_room(%Outlet{route: route} = outlet, index) do
-    if holders(route, index) < route.limit do
-      outlet
-    else
-      for {id, pid} <- route.holders[index],
-          node(pid) == node() and not Process.alive?(pid),
-          reduce: outlet do
+  defp make_room(%Outlet{route: route, subscribers: %{by_id: by_id}} = outlet, index) do
+    if full?(route, index) do
+      for id <- holders(route, index), dead?(by_id[id]), reduce: outlet do
         outlet ->
           Native.stage_cancel(outlet.core, id)
           let_go(outlet, id)
       end
+    else
+      outlet
     end
   end
+
+  defp dead?({pid, _tag}), do: node(pid) == node() and not Process.alive?(pid)
 
   defp let_go(%Outlet{route: route} = outlet, id) do
     case Map.pop(route.members, id) do
@@ -113,12 +134,11 @@ defmodule Penstock.Stage.Outlet.Partition do
         outlet
 
       {index, members} ->
-        of_partition = Map.delete(route.holders[index], id)
-
         holders =
-          if of_partition == %{},
-            do: Map.delete(route.holders, index),
-            else: %{route.holders | index => of_partition}
+          case route.holders do
+            %{^index => ^id} -> Map.delete(route.holders, index)
+            %{^index => ids} -> %{route.holders | index => MapSet.delete(ids, id)}
+          end
 
         %{outlet | route: %{route | members: members, holders: holders}}
     end
