@@ -30,6 +30,19 @@ defmodule Penstock.EventStore.Server do
 
   What was acknowledged survives the end of the VM, however sudden, and with `fsync: :group` that of the machine, too.
   The guide "The data folder" says what is promised, and what can be done when a folder is refused.
+
+  ## Limits
+
+  Some things a real EventStoreDB lets a client do until it falls over are bounded here:
+
+    * a batch (`BatchAppend`) that is not whole 2 seconds after its first chunk times out, as in the real server
+    * appends that are not whole yet take at most 128 MiB for one connection and 256 MiB for all; what comes beyond that
+      is refused with `RESOURCE_EXHAUSTED`
+    * a regular expression of a filter may go back 200,000 times on one name or type; one that needs more ends its call
+      with `INVALID_ARGUMENT` and is named in the text
+    * an error's headers are shortened to 8 KiB, which every client takes: first the middle of the text, then whole
+      fields. Status and `exception` are always there
+    * a client that answers no HTTP/2 ping for 10 seconds, or that has not said what it speaks after 30, is let go
   """
 
   use GenServer

@@ -23,6 +23,8 @@ const CALLS: u32 = 100;
 const HEADERS: u32 = 32 * 1024;
 /// What a client may send before it is asked for more.
 const WINDOW: u32 = 1024 * 1024;
+/// How much of an answer may wait for a client that does not take it, whatever it says that it would take.
+const UNSENT: usize = 128 * 1024;
 /// How long a client may take to say what it speaks, and for the head of a request over HTTP/1.1.
 const FIRST_WORD: Duration = Duration::from_secs(30);
 /// After what silence a client is asked whether it is still there, and how long it may take to answer; the real
@@ -82,6 +84,7 @@ async fn connection(socket: TcpStream, node: Arc<Node>, mut stop: watch::Receive
         .max_header_list_size(HEADERS)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(4 * WINDOW)
+        .max_send_buf_size(UNSENT)
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     let room = node.room.for_one();

@@ -69,6 +69,15 @@ def appends_and_reads_back_what_was_written(client):
 
 
 @check
+def finds_no_groups_when_it_cleans_up(client):
+    stream = filled(client, 1)
+    equal(list(client.list_subscriptions()), [])
+    equal(list(client.list_subscriptions_to_stream(stream)), [])
+    fails(NotFoundError, lambda: client.delete_subscription("group", stream_name=stream))
+    fails(NotFoundError, lambda: client.get_subscription_info("group", stream_name=stream))
+
+
+@check
 def appends_bytes_that_are_no_json(client):
     stream, data = new_stream(), bytes(range(256))
     written = NewEvent(type="Raw", data=data, content_type="application/octet-stream")
