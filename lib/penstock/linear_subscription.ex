@@ -20,7 +20,8 @@ defmodule Penstock.LinearSubscription do
   through this process.
 
   So a subscription to it takes no `:filter`, no `:selector` and no `:partition`: it is refused with the reason `{:bad_opts, message}`, and so
-  is one with an option that is nearly the name of another. Options that nobody here knows are taken for the consumer's own.
+  is one with an option that is nearly the name of another. Options that nobody here knows are taken for the consumer's own, and so
+  is `partition: n` with `cancel: :transient`, which Flow sends to every producer.
 
   ## Modes
 
@@ -107,7 +108,7 @@ defmodule Penstock.LinearSubscription do
 
   alias Penstock.{Error, EventStore, Native}
   alias Penstock.EventStore.Connection
-  alias Penstock.LinearSubscription.{Control, Settings}
+  alias Penstock.LinearSubscription.{Control, Marks, Settings, Subscriptions}
   alias Penstock.Stage.{Protocol, Subscribers}
 
   @most Protocol.most()
@@ -211,10 +212,10 @@ defmodule Penstock.LinearSubscription do
 
   def handle_info({:"$gen_producer", from, {:subscribe, current, options}}, state)
       when is_subscribe(from, current),
-      do: {:noreply, subscribe(from, current, options, state)}
+      do: {:noreply, Subscriptions.subscribe(from, current, options, state)}
 
   def handle_info({:"$gen_producer", {_pid, tag} = from, {:cancel, reason}}, state) when is_from(from),
-    do: {:noreply, cancel(tag, :cancel, reason, state)}
+    do: {:noreply, Subscriptions.cancel(tag, :cancel, reason, state)}
 
   def handle_info({:penstock, :ready}, state), do: emitted(Native.linear_serve(state.native), state)
 
@@ -225,7 +226,7 @@ defmodule Penstock.LinearSubscription do
 
   def handle_info({:DOWN, monitor, :process, _pid, reason} = message, state) do
     case Subscribers.monitored(state.subscribers, monitor) do
-      {:ok, tag} -> {:noreply, cancel(tag, :down, reason, state)}
+      {:ok, tag} -> {:noreply, Subscriptions.cancel(tag, :down, reason, state)}
       :error -> {:noreply, unexpected("message", message, state)}
     end
   end
@@ -234,7 +235,7 @@ defmodule Penstock.LinearSubscription do
 
   # Anyone can send anything; nothing of it may end a process that others depend on.
   defp unexpected(kind, message, state) do
-    Logger.error("#{who(state)} received an unexpected #{kind}: #{inspect(message)}")
+    Logger.error("#{Marks.who(state)} received an unexpected #{kind}: #{inspect(message)}")
     state
   end
 
@@ -292,7 +293,7 @@ defmodule Penstock.LinearSubscription do
   end
 
   def handle_cast({:"$subscribe", _current, _to, _options}, state) do
-    Logger.error("#{who(state)} is a producer and cannot subscribe")
+    Logger.error("#{Marks.who(state)} is a producer and cannot subscribe")
     {:noreply, state}
   end
 
@@ -307,7 +308,7 @@ defmodule Penstock.LinearSubscription do
 
   defp ask(from, n, state) do
     Logger.error(
-      "#{who(state)} ignores an ask for #{n} events from: #{inspect(from)}, expected a positive integer"
+      "#{Marks.who(state)} ignores an ask for #{n} events from: #{inspect(from)}, expected a positive integer"
     )
 
     {:noreply, state}
@@ -315,53 +316,6 @@ defmodule Penstock.LinearSubscription do
 
   defp credit(key, n, %{paused: nil} = state), do: emitted(Native.linear_ask(state.native, key, n), state)
   defp credit(key, n, state), do: {:noreply, Control.hold(state, key, n)}
-
-  defp subscribe(from, {tag, reason}, options, state),
-    do: subscribe(from, nil, options, cancel(tag, :cancel, reason, state))
-
-  defp subscribe({pid, tag} = from, nil, options, state) do
-    case Subscribers.add(state.subscribers, from) do
-      {:ok, key, subscribers} ->
-        state = %{state | subscribers: subscribers}
-
-        case Settings.subscription(options) do
-          {:ok, unknown} ->
-            unless unknown == [], do: ignored(unknown, pid, state)
-            :ok = Native.linear_subscribe(state.native, key, pid, tag)
-            Control.tell_subscription(:subscribed, from)
-            state
-
-          {:error, message} ->
-            refuse(from, {:bad_opts, message}, state)
-        end
-
-      :duplicate ->
-        state
-    end
-  end
-
-  # Options may be the consumer's own, for its `handle_subscribe/4`.
-  defp ignored(options, pid, state) do
-    Logger.info("#{who(state)} has no use for options of #{inspect(pid)}'s subscription: #{inspect(options)}")
-  end
-
-  defp refuse({pid, tag}, reason, state) do
-    Logger.error("#{who(state)} refuses the subscription of #{inspect(pid)}: #{inspect(reason)}")
-    {:ok, _key, _from, subscribers} = Subscribers.remove(state.subscribers, tag, reason)
-    %{state | subscribers: subscribers}
-  end
-
-  defp cancel(tag, kind, reason, state) do
-    case Subscribers.remove(state.subscribers, tag, reason) do
-      {:ok, key, from, subscribers} ->
-        :ok = Native.linear_cancel(state.native, key)
-        Control.tell_subscription(:cancelled, from, %{kind: kind, reason: reason})
-        Control.forget(%{state | subscribers: subscribers}, key)
-
-      :unknown ->
-        state
-    end
-  end
 
   defp emitted_all([], state), do: {:noreply, state}
 
@@ -383,62 +337,11 @@ defmodule Penstock.LinearSubscription do
   defp emitted({next, messages, marks}, state) do
     for {pid, message} <- messages, do: Process.send(pid, message, [:noconnect])
 
-    case Enum.reduce_while(marks, state, &reached/2) do
+    case Enum.reduce_while(marks, state, &Marks.reached/2) do
       {:stop, reason, state} -> {:stop, reason, state}
       state -> emitted(next, state)
     end
   end
-
-  # What happens to the connection comes at once, what has been emitted once it has been.
-  defp reached({:taken, revision}, state) do
-    if state.drops > 0 do
-      Logger.notice(
-        "#{who(state)} #{if state.connected?, do: "resumed", else: "is connected"} #{after_revision(revision)}"
-      )
-    end
-
-    {:cont, %{state | connected?: true, drops: 0}}
-  end
-
-  defp reached({:dropped, {error, wait, was_taken?}}, state) do
-    error = Error.from_native(error)
-    what = if was_taken?, do: "was dropped", else: "could not connect"
-    Logger.warning("#{who(state)} #{what}: #{Exception.message(error)}; it is tried again in #{wait} ms")
-    {:cont, %{state | last_error: error, drops: state.drops + 1}}
-  end
-
-  defp reached({:beyond, %{position: position, last_revision: last}}, state) do
-    ends = if last, do: "ends at revision #{last}", else: "does not exist"
-
-    Logger.warning(
-      "#{who(state)} goes on after revision #{position}, and the stream #{ends}: " <>
-        "what is appended up to revision #{position} is not emitted"
-    )
-
-    {:cont, state}
-  end
-
-  # The revision is that of the last event before.
-  defp reached({:state, {:subscribed, revision}}, state) do
-    Logger.info("#{who(state)} has caught up #{after_revision(revision)} and is in subscription mode")
-    {:cont, state}
-  end
-
-  defp reached({:state, _}, state), do: {:cont, state}
-
-  defp reached({:exceeded, max}, state) do
-    Logger.warning("#{who(state)} expects a maximum demand of #{max}, and was asked for more at once")
-    {:cont, state}
-  end
-
-  defp reached({:stopped, error}, state) do
-    {:halt, {:stop, Error.from_native(error), state}}
-  end
-
-  defp who(state), do: "Penstock.LinearSubscription #{inspect(self())} of #{inspect(state.stream)}"
-
-  defp after_revision(nil), do: "at the start of the stream"
-  defp after_revision(revision), do: "after revision #{revision}"
 
   @impl GenServer
   def terminate(_reason, state), do: Native.linear_close(state.native)
