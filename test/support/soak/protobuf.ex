@@ -33,8 +33,7 @@ defmodule Penstock.Soak.Protobuf do
 
   defp read_value(2, bytes) do
     {length, rest} = read_varint(bytes)
-    <<value::binary-size(length), rest::binary>> = rest
-    {value, rest}
+    :erlang.split_binary(rest, length)
   end
 
   defp read_varint(bytes, shift \\ 0)

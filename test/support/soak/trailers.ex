@@ -51,7 +51,7 @@ defmodule Penstock.Soak.Trailers do
 
   defp text(<<huffman::1, rest::bitstring>>) do
     {length, rest} = integer(7, rest)
-    <<text::binary-size(length), rest::binary>> = rest
+    {text, rest} = :erlang.split_binary(rest, length)
     {if(huffman == 1, do: huffman(text, 0, 0, []), else: text), rest}
   end
 
@@ -67,9 +67,11 @@ defmodule Penstock.Soak.Trailers do
   # What is left is padding.
   defp huffman("", _code, _length, found), do: found |> Enum.reverse() |> List.to_string()
 
-  defp integer(bits, rest) do
-    <<value::size(bits), rest::binary>> = rest
-    if value == Bitwise.bsl(1, bits) - 1, do: continued(value, 0, rest), else: {value, rest}
+  # A clause for each width: with a variable as its size, Elixir 1.20 wants a pin that 1.14 does not take.
+  for bits <- 4..7 do
+    defp integer(unquote(bits), <<value::unquote(bits), rest::binary>>) do
+      if value == unquote(Bitwise.bsl(1, bits) - 1), do: continued(value, 0, rest), else: {value, rest}
+    end
   end
 
   defp continued(value, shift, <<more::1, part::7, rest::binary>>) do

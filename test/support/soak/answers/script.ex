@@ -61,7 +61,7 @@ defmodule Penstock.Soak.Answers.Script do
 
   defp pieces(body, id) do
     size = min(byte_size(body), Dice.scale(1, 16_384))
-    <<piece::binary-size(size), rest::binary>> = body
+    {piece, rest} = :erlang.split_binary(body, size)
     between(id) ++ [{:send, Http2.data(id, piece)} | pieces(rest, id)]
   end
 

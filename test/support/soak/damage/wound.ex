@@ -141,7 +141,8 @@ defmodule Penstock.Soak.Damage.Wound do
   defp extended(bytes, more, what), do: {bytes <> more, "#{byte_size(more)} bytes #{what} appended"}
 
   defp put(bytes, at, length, change) do
-    <<before::binary-size(at), part::binary-size(length), rest::binary>> = bytes
+    {before, later} = :erlang.split_binary(bytes, at)
+    {part, rest} = :erlang.split_binary(later, length)
     before <> change.(part) <> rest
   end
 

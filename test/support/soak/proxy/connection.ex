@@ -57,7 +57,7 @@ defmodule Penstock.Soak.Proxy.Connection do
   end
 
   defp pass(bytes, from, to, passed, [{byte, fault} | plan]) when passed + byte_size(bytes) >= byte do
-    <<before::binary-size(byte - passed), rest::binary>> = bytes
+    {before, rest} = :erlang.split_binary(bytes, byte - passed)
     :gen_tcp.send(to, before)
 
     case fault do
@@ -100,7 +100,7 @@ defmodule Penstock.Soak.Proxy.Connection do
 
   defp drip(bytes, from, to, passed, plan, {piece, pause, _until} = drip) do
     count = min(piece, byte_size(bytes))
-    <<drop::binary-size(count), rest::binary>> = bytes
+    {drop, rest} = :erlang.split_binary(bytes, count)
     :gen_tcp.send(to, drop)
     Process.sleep(pause)
     drip(rest, from, to, passed + count, plan, drip)
