@@ -34,7 +34,7 @@ defmodule Penstock.Soak.Command do
         kind not in Kinds.names(),
         do: refuse("there is no #{kind}; there are: #{Enum.join(Kinds.names(), " ")}")
 
-    {if(kinds == [], do: Kinds.names(), else: kinds), options}
+    {if(kinds == [], do: Kinds.default(), else: kinds), options}
   end
 
   defp refuse(text) do

@@ -11,17 +11,19 @@ defmodule Penstock.Soak.Damage do
   alias Penstock.Soak.Damage.{Store, Wound}
   alias Penstock.Soak.{Dice, ServerProcess, Writer}
 
-  @wounds [small: 25, large: 8]
+  @wounds 25
   @start_timeout 20_000
 
-  def run(seed, root) do
+  def run(seed, root), do: run(seed, root, :small, @wounds)
+
+  @doc "So many wounds of stores of a size, see `Store.build/2`."
+  def run(seed, root, size, count) do
     Dice.take(seed, :damage)
-    store = Store.build(root, Dice.weigh(small: 92, large: 8))
-    count = @wounds[store.size]
+    store = Store.build(root, size)
     outcomes = for wound <- 1..count, do: wound(store, Path.join(root, "damaged"), {seed, wound})
     faults = for {:fault, text} <- outcomes, do: "\n    " <> text
     law(faults == [], "#{length(faults)} of #{count} wounds:#{faults}")
-    {count, "#{store.size}: " <> told(outcomes)}
+    {count, told(outcomes)}
   end
 
   defp told(outcomes) do

@@ -8,8 +8,12 @@ defmodule Penstock.Soak.Kinds do
     answers: {Soak.Answers, "schedules"},
     network: {Soak.Network, "schedules"},
     kills: {Soak.Kills, "kills"},
-    damage: {Soak.Damage, "damaged folders"}
+    damage: {Soak.Damage, "damaged folders"},
+    sealed: {Soak.Damage.Sealed, "damaged folders"}
   ]
+
+  @doc "Those that are run when none is named: each of them takes seconds."
+  def default, do: names() -- ["sealed"]
 
   def names, do: @kinds |> Keyword.keys() |> Enum.map(&Atom.to_string/1)
   def module(name), do: elem(fetch(name), 0)

@@ -7,12 +7,12 @@ defmodule Penstock.Soak.Damage.Store do
   alias Penstock.EventStore
   alias Penstock.Soak.{Dice, Ledger, Rpc, ServerProcess, Writer}
 
-  # What it takes for more than one part of it to be sealed, in appends of nearly the largest size.
-  @large 150
+  # What it takes for a part of it to be sealed, in appends of nearly the largest size.
+  @large 90
   @large_bytes 900_000
 
   @doc """
-  Builds one: `%{folder:, older:, truth:, streams:, size:}`, where older is a list of folders. A `:large` one has parts
+  Builds one: `%{folder:, older:, truth:, streams:}`, where older is a list of folders. A `:large` one has parts
   that are sealed.
   """
   def build(root, size) do
@@ -33,7 +33,7 @@ defmodule Penstock.Soak.Damage.Store do
       )
 
     # The last copy is the folder as it is.
-    %{folder: folder, older: Enum.drop(older, -1), truth: List.last(truths), streams: streams, size: size}
+    %{folder: folder, older: Enum.drop(older, -1), truth: List.last(truths), streams: streams}
   end
 
   # One run of the server, ended in order or not.
