@@ -9,7 +9,7 @@ defmodule Penstock.Soak.Answers do
   alias Penstock.Soak.Answers.{Caller, Listener, WrongServer}
   alias Penstock.Soak.{Dice, Wait}
 
-  @peace 40_000
+  @peace 60_000
 
   def run(seed, _folder) do
     Dice.take(seed, :answers)

@@ -12,7 +12,7 @@ defmodule Penstock.Soak.Damage do
   alias Penstock.Soak.{Dice, ServerProcess, Writer}
 
   @wounds 25
-  @start_timeout 20_000
+  @start_timeout 60_000
 
   def run(seed, root), do: run(seed, root, :small, @wounds)
 

@@ -10,7 +10,7 @@ defmodule Penstock.Soak.Kills do
   alias Penstock.Soak.Kills.Gardener
   alias Penstock.Soak.{Dice, Ledger, Notebook, Reader, Rpc, ServerProcess, Wait, Writer}
 
-  @peace 30_000
+  @peace 60_000
   # Below the ports that systems give to those who do not ask for one: it must be free again at every start.
   @ports 20_000..29_999
 

@@ -8,7 +8,7 @@ defmodule Penstock.Soak.Network do
   alias Penstock.EventStore.Server
   alias Penstock.Soak.{Dice, Ledger, Notebook, Proxy, Reader, ServerProcess, Wait, Writer}
 
-  @peace 30_000
+  @peace 60_000
 
   def about,
     do: "appends, reads and subscriptions through a proxy that cuts, stalls, resets, drips and delays"

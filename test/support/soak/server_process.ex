@@ -47,7 +47,7 @@ defmodule Penstock.Soak.ServerProcess do
         ]
       ])
 
-    await(%{shell: shell, port: nil}, "", deadline(Keyword.get(opts, :timeout, 30_000)))
+    await(%{shell: shell, port: nil}, "", deadline(Keyword.get(opts, :timeout, 60_000)))
   end
 
   defp await(server, text, deadline) do

@@ -7,7 +7,7 @@ defmodule Penstock.Soak.Wanderer do
 
   alias Penstock.Soak.{Dice, Notebook}
 
-  @confirmation_timeout 10_000
+  @confirmation_timeout 30_000
 
   def start_link(%{dice: {seed, name}} = settings) do
     {:ok,
