@@ -1,9 +1,13 @@
 defmodule Penstock.ApplicationTest do
   use ExUnit.Case, async: true
 
-  @moduletag :tmp_dir
+  setup do
+    folder = Penstock.Store.temporary_dir()
+    File.mkdir_p!(folder)
+    %{folder: folder}
+  end
 
-  test "inside an archive the Rust core cannot be loaded, which is said", %{tmp_dir: folder} do
+  test "inside an archive the Rust core cannot be loaded, which is said", %{folder: folder} do
     escript = Path.join(folder, "my_program")
     File.write!(escript, "")
     why = Penstock.Application.why(Path.join(escript, "penstock/priv/native/penstock_nif.so"))
@@ -12,7 +16,7 @@ defmodule Penstock.ApplicationTest do
     assert why =~ "mix release"
   end
 
-  test "a library that was not deployed is named, and so is one that is of another make", %{tmp_dir: folder} do
+  test "a library that was not deployed is named, and so is one that is of another make", %{folder: folder} do
     library = Path.join(folder, "penstock_nif.so")
     assert Penstock.Application.why(library) =~ "there is no #{library}: it is built by mix compile"
     File.write!(library, "")
