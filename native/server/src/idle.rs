@@ -10,12 +10,16 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 /// What a client sends first over HTTP/2; with fewer bytes it is not even known what it speaks.
-const PREFACE: usize = 24;
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A socket whose first bytes must come within a time. What comes after them is for HTTP to watch.
+///
+/// If they are the beginning of HTTP/2's and end there, so does the connection: an answer by HTTP/1.1 would tell a
+/// client whose road was cut that there is no server that it understands.
 pub struct Awaited {
     socket: TcpStream,
-    missing: usize,
+    missing: &'static [u8],
+    begins_http2: bool,
     given_up: Option<Pin<Box<Sleep>>>,
 }
 
@@ -23,7 +27,24 @@ impl Awaited {
     /// Waits so long for the first bytes.
     pub fn new(socket: TcpStream, patience: Duration) -> Self {
         let given_up = Some(Box::pin(tokio::time::sleep(patience)));
-        Self { socket, missing: PREFACE, given_up }
+        Self { socket, missing: PREFACE, begins_http2: false, given_up }
+    }
+
+    /// Takes note of what has come; nothing is the end.
+    fn came(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            let cut = self.begins_http2.then(|| io::ErrorKind::UnexpectedEof.into());
+            return cut.map_or(Ok(()), Err);
+        }
+        let expected = bytes.len().min(self.missing.len());
+        let (due, missing) = self.missing.split_at_checked(expected).unwrap_or_default();
+        let first = self.missing.len() == PREFACE.len();
+        self.begins_http2 = (first || self.begins_http2) && bytes.starts_with(due) && !missing.is_empty();
+        self.missing = missing;
+        if missing.is_empty() {
+            self.given_up = None;
+        }
+        Ok(())
     }
 }
 
@@ -35,11 +56,8 @@ impl AsyncRead for Awaited {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut self.socket).poll_read(context, buffer) {
-            self.missing = self.missing.saturating_sub(buffer.filled().len() - before);
-            if self.missing == 0 {
-                self.given_up = None;
-            }
-            return Poll::Ready(read);
+            let came = buffer.filled().get(before..).unwrap_or_default();
+            return Poll::Ready(read.and_then(|()| self.came(came)));
         }
         match &mut self.given_up {
             Some(given_up) => {

@@ -72,3 +72,24 @@ async fn a_connection_on_which_nothing_or_half_a_hello_comes_is_closed() {
     }
     server.shutdown().await;
 }
+
+// As when the road is cut there: an answer by HTTP/1.1 would be nonsense to whoever began with HTTP/2.
+#[tokio::test]
+async fn a_hello_of_http2_that_is_cut_is_not_answered_by_http1() {
+    let (server, _) = start().await;
+    for said in 1..PREFACE.len() {
+        let mut socket = TcpStream::connect(server.local_addr()).await.unwrap();
+        socket.write_all(&PREFACE[..said]).await.unwrap();
+        socket.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        drop(socket.read_to_end(&mut answer).await);
+        assert_eq!(String::from_utf8_lossy(&answer), "", "after {said} bytes");
+    }
+    let mut socket = TcpStream::connect(server.local_addr()).await.unwrap();
+    socket.write_all(b"GET /ping HTTP/1.0\r\n\r\n").await.unwrap();
+    socket.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1."), "{}", String::from_utf8_lossy(&answer));
+    server.shutdown().await;
+}
