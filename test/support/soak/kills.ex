@@ -11,6 +11,9 @@ defmodule Penstock.Soak.Kills do
   alias Penstock.Soak.{Dice, Ledger, Notebook, Reader, Rpc, ServerProcess, Wait, Writer}
 
   @peace 60_000
+  # A server in this VM lets go of what it holds only after its owner has died; another process does not wait for it.
+  @release 5_000
+  @pause 50
   # Below the ports that systems give to those who do not ask for one: it must be free again at every start.
   @ports 20_000..29_999
 
@@ -59,10 +62,18 @@ defmodule Penstock.Soak.Kills do
     if Dice.chance(80), do: start_process(folder, port), else: start_in_vm(folder, port)
   end
 
-  defp start_process(folder, port) do
+  defp start_process(folder, port, patience \\ @release) do
     case ServerProcess.start(folder, port: port) do
-      {:ok, server} -> {:process, server}
-      other -> law(false, "killed, and its start ended as #{brief(other)}")
+      {:ok, server} ->
+        {:process, server}
+
+      {:refused, _status, text} = refused ->
+        law(text =~ "in use" and patience > 0, "killed, and its start ended as #{brief(refused)}")
+        Process.sleep(@pause)
+        start_process(folder, port, patience - @pause)
+
+      :hangs ->
+        law(false, "killed, and its start hangs")
     end
   end
 
