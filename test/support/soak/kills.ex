@@ -37,8 +37,7 @@ defmodule Penstock.Soak.Kills do
     for process <- writers ++ gardeners, do: Wait.finish(process, @peace, "a writer")
     judge(port, streams, ledger, readers)
     stop(server)
-    {status, text} = ServerProcess.check(folder)
-    law(status == 0, "killed, and its folder is checked to be damaged: #{text}")
+    check(folder, @release)
     {lives, "#{Ledger.count(ledger)} appends acknowledged through #{lives} kills"}
   end
 
@@ -74,6 +73,17 @@ defmodule Penstock.Soak.Kills do
 
       :hangs ->
         law(false, "killed, and its start hangs")
+    end
+  end
+
+  defp check(folder, patience) do
+    {status, text} = ServerProcess.check(folder)
+
+    if text =~ "in use" and patience > 0 do
+      Process.sleep(@pause)
+      check(folder, patience - @pause)
+    else
+      law(status == 0, "killed, and its folder is checked to be damaged: #{text}")
     end
   end
 
