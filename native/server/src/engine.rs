@@ -59,9 +59,13 @@ impl Engine {
         operation: impl Fn(&Store, Ticks) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let Some(disk) = &self.disk else { return self.look(operation) };
+        let mut former = None;
         for _ in 0..FETCHES {
             match without_waiting(|| self.look(&operation)) {
+                // Some file systems cannot tell what is in memory.
+                Err(Fault::Storage(StorageError::NotNow(awaited))) if former == Some(awaited) => break,
                 Err(Fault::Storage(StorageError::NotNow(awaited))) => {
+                    former = Some(awaited);
                     let fetcher = disk.fetcher.clone();
                     let fetched = tokio::task::spawn_blocking(move || fetcher.fetch(awaited));
                     fetched.await.map_err(|error| failed(&error.to_string()))?;

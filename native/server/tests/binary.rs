@@ -101,3 +101,32 @@ fn help_names_the_default_of_every_option() {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
 }
+
+#[test]
+fn a_check_says_what_is_whole_and_what_is_damaged_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let data = path.to_str().unwrap();
+    let mut child =
+        Command::new(BINARY).args(["--port", "0", "--data", data]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let output = run(&["--check", data]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("it is in use by another server"));
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    child.wait().unwrap();
+
+    let output = run(&["--check", data]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("00000001.log: 1 events, positions 64 to "), "{text}");
+    let mut bytes = std::fs::read(path.join("00000001.log")).unwrap();
+    bytes[300] ^= 1;
+    std::fs::write(path.join("00000001.log"), &bytes).unwrap();
+    let output = run(&["--check", data]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with("damaged: 00000001.log: the frame at byte 128 is damaged or missing"), "{text}");
+    assert_eq!(std::fs::read(path.join("00000001.log")).unwrap(), bytes);
+}

@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::error::{OpenError, unusable};
 use crate::files::Folder as _;
 use crate::os::OsFolder;
-use crate::segment::{index_name, log_name};
+use crate::scan::scan;
+use crate::segment::{Head, index_name, log_name, number_in};
 use crate::survey::{FoundIndex, Survey, scan_sealed, survey};
 
 /// What was found, a line each.
@@ -15,6 +16,25 @@ pub struct Finding {
     pub whole: Vec<String>,
     /// What is damaged.
     pub damaged: Vec<String>,
+}
+
+/// Of a store that is not whole: how far each segment can be read.
+fn read_what_is_there(folder: &OsFolder, finding: &mut Finding) -> Result<(), OpenError> {
+    let mut names = folder.names().map_err(|error| unusable("the folder", &error))?;
+    names.retain(|name| number_in(name, ".log").is_some());
+    names.sort();
+    for name in names {
+        let Ok(file) = folder.open(&name, false) else { continue };
+        let failed = |error: std::io::Error| unusable(&name, &error);
+        let Some(head) = Head::read(file.as_ref()).map_err(failed)? else { continue };
+        let scanned = scan(file.as_ref(), &head).map_err(failed)?;
+        let (from, to, end) = (head.position, scanned.position, scanned.end);
+        let count = scanned.index.events;
+        finding
+            .whole
+            .push(format!("{name}: {count} events can be read, positions {from} to {to}, up to byte {end}"));
+    }
+    Ok(())
 }
 
 /// Reads everything in the folder at a path.
@@ -35,6 +55,7 @@ pub fn check(path: &Path) -> Result<Finding, OpenError> {
         }
         Err(OpenError::Damaged(text)) => {
             finding.damaged.push(text);
+            read_what_is_there(&folder, &mut finding)?;
             return Ok(finding);
         }
         Err(error) => return Err(error),

@@ -308,16 +308,19 @@ impl Journal {
         }
         let end = End { segment: self.head.number, offset: self.end };
         if self.durable != end {
-            self.file.sync().map_err(|error| self.breaks_on("could not be synced", &error))?;
-            if self.durable.segment == end.segment {
-                self.durable = end;
-                let says = Synced { acknowledged: end, durable: end };
-                self.synced
-                    .write(says)
-                    .map_err(|error| self.breaks_on("is kept, but not how far it goes", &error))?;
-            }
+            self.sync_all().map_err(|error| self.breaks_on("could not be synced", &error))?;
+            self.durable = end;
+            let said = self.synced.write(Synced { acknowledged: end, durable: end });
+            said.map_err(|error| self.breaks_on("is kept, but not how far it goes", &error))?;
         }
         self.rest()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        for number in self.durable.segment..self.head.number {
+            self.shared.folder.open(&log_name(number), true)?.sync()?;
+        }
+        self.file.sync()
     }
 
     /// Ends all writing, as when something panicked while it wrote.

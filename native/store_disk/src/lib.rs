@@ -64,6 +64,7 @@ pub use error::OpenError;
 pub use files::{File, Folder};
 pub use journal::Journal;
 pub use keeper::{Done, commit};
+pub use marker::FORMAT;
 pub use open::{Fsync, Opened, Options, open, open_in};
 pub use os::OsFolder;
 pub use shared::Fetcher;

@@ -116,23 +116,37 @@ fn open_found(
     let active = &found.active.index;
     adopt_active(&mut streams, active)
         .ok_or_else(|| damaged(&log_name(found.head.number), "it does not follow from the segment before"))?;
-    let settled = settle(&shared, &mut found, &options)?;
     let helper = match options.helper {
         true => Helper::thread().map_err(|error| unusable("a thread", &error))?,
         false => Helper::none(),
     };
     let helper = Arc::new(helper);
-    let sealed = found.sealed.into_iter().map(|sealed| {
-        let lookup = match sealed.index {
-            FoundIndex::Whole(directory, _) => Lookup::File(Arc::new(directory)),
-            FoundIndex::Made(index) => Lookup::Memory(Arc::new(index)),
+    let sealed = found.sealed.iter().map(|sealed| {
+        let lookup = match &sealed.index {
+            FoundIndex::Whole(directory, _) => Lookup::File(directory.clone()),
+            FoundIndex::Made(index) => Lookup::Memory(index.clone()),
         };
         Arc::new(Sealed::new(sealed.head, sealed.seal, lookup))
     });
-    let scanned = found.active;
-    let journal = Journal {
+    let log = Log {
         shared: shared.clone(),
         helper: helper.clone(),
+        streams,
+        sealed: sealed.collect(),
+        active: Active {
+            head: found.head,
+            index: std::mem::take(&mut found.active.index),
+            end: found.active.end,
+        },
+        position: found.active.position,
+    };
+    // The last thing that may be damaged is read before the first thing is changed.
+    let store = Store::open(Box::new(log), seed).map_err(|fault| OpenError::Damaged(fault.to_string()))?;
+    let settled = settle(&shared, &found, &options)?;
+    let scanned = &found.active;
+    let journal = Journal {
+        shared: shared.clone(),
+        helper,
         options,
         file: settled.file,
         head: found.head,
@@ -147,15 +161,6 @@ fn open_found(
         broken: None,
         failing: false,
     };
-    let log = Log {
-        shared: shared.clone(),
-        helper,
-        streams,
-        sealed: sealed.collect(),
-        active: Active { head: found.head, index: scanned.index, end: scanned.end },
-        position: scanned.position,
-    };
-    let store = Store::open(Box::new(log), seed).map_err(|fault| OpenError::Damaged(fault.to_string()))?;
     Ok(Opened { store, journal, fetcher: Fetcher(shared) })
 }
 

@@ -8,7 +8,7 @@ use crate::files::{File, Folder, read_exact};
 use crate::marker::FORMAT;
 use crate::open::{Fsync, Options};
 use crate::sealed::write_index;
-use crate::segment::{Head, log_name};
+use crate::segment::log_name;
 use crate::shared::Shared;
 use crate::survey::{Found, FoundIndex, FoundSealed};
 use crate::synced::{End, SYNCED, Synced, SyncedFile};
@@ -25,7 +25,7 @@ pub struct Settled {
 ///
 /// # Errors
 /// When the file system refuses; what was done by then has taken nothing away that counts.
-pub fn settle(shared: &Shared, found: &mut Found, options: &Options) -> Result<Settled, OpenError> {
+pub fn settle(shared: &Shared, found: &Found, options: &Options) -> Result<Settled, OpenError> {
     let folder = shared.folder.as_ref();
     // Whoever had the folder open before may have ended between giving a file its name and syncing that.
     folder.sync().map_err(|error| unusable("the folder", &error))?;
@@ -33,7 +33,7 @@ pub fn settle(shared: &Shared, found: &mut Found, options: &Options) -> Result<S
         tracing::info!(file = %name, "an unfinished file is removed");
         folder.remove(name).map_err(|error| unusable(name, &error))?;
     }
-    for sealed in &mut found.sealed {
+    for sealed in &found.sealed {
         settle_sealed(shared, sealed)?;
     }
     let name = log_name(found.head.number);
@@ -58,7 +58,7 @@ pub fn settle(shared: &Shared, found: &mut Found, options: &Options) -> Result<S
     Ok(Settled { file, synced, durable, length })
 }
 
-fn settle_sealed(shared: &Shared, sealed: &mut FoundSealed) -> Result<(), OpenError> {
+fn settle_sealed(shared: &Shared, sealed: &FoundSealed) -> Result<(), OpenError> {
     let FoundSealed { head, seal, index, long } = sealed;
     let name = log_name(head.number);
     if *long && let Ok(file) = shared.folder.open(&name, true) {
@@ -82,23 +82,17 @@ fn settle_sealed(shared: &Shared, sealed: &mut FoundSealed) -> Result<(), OpenEr
     Ok(())
 }
 
-/// What the system has may not be what the disk has, above all after an fsync that failed: it is written once more.
+/// What the system has may not be what the disk has. What a failed fsync has thrown away can only be in the segment that
+/// is written to: that is written once more.
 fn make_durable(folder: &dyn Folder, found: &Found, from: End, last: &dyn File) -> Result<(), OpenError> {
-    let ends = found.sealed.iter().map(|sealed| (sealed.head, sealed.seal.end));
-    for (head, end) in ends.chain([(found.head, found.active.end)]) {
-        let Head { number, .. } = head;
-        if number < from.segment {
-            continue;
-        }
-        let name = log_name(number);
-        let start = if number == from.segment { from.offset } else { 0 };
-        let rewritten = match number == found.head.number {
-            true => rewrite(last, start, end),
-            false => folder.open(&name, true).and_then(|file| rewrite(file.as_ref(), start, end)),
-        };
-        rewritten.map_err(|error| unusable(&name, &error))?;
+    for sealed in found.sealed.iter().filter(|sealed| sealed.head.number >= from.segment) {
+        let name = log_name(sealed.head.number);
+        let synced = folder.open(&name, true).and_then(|file| file.sync());
+        synced.map_err(|error| unusable(&name, &error))?;
     }
-    folder.sync().map_err(|error| unusable("the folder", &error))
+    let start = if from.segment == found.head.number { from.offset } else { 0 };
+    let rewritten = rewrite(last, start, found.active.end);
+    rewritten.map_err(|error| unusable(&log_name(found.head.number), &error))
 }
 
 fn rewrite(file: &dyn File, from: u64, to: u64) -> io::Result<()> {

@@ -57,9 +57,9 @@ pub struct FoundSealed {
 
 /// Its index.
 pub enum FoundIndex {
-    Whole(Directory, Contents),
+    Whole(Arc<Directory>, Contents),
     /// It was missing or damaged, and made from the log.
-    Made(Index),
+    Made(Arc<Index>),
 }
 
 impl FoundIndex {
@@ -238,7 +238,7 @@ fn found_sealed(
     };
     let index = match index {
         Some(index) => index,
-        None => FoundIndex::Made(scan_sealed(file.as_ref(), head, &seal)?.index),
+        None => FoundIndex::Made(Arc::new(scan_sealed(file.as_ref(), head, &seal)?.index)),
     };
     if head.streams + index.new_streams() != next.streams {
         return Err(damaged(&name, "it does not have the streams that the next one says"));
@@ -257,7 +257,7 @@ fn whole_index(folder: &dyn Folder, head: &Head, seal: &Seal) -> Result<Option<F
     };
     let file = folder.open(&name, false).map_err(|error| unusable(&name, &error))?;
     let read = index_file::read(file.as_ref(), &of).map_err(|error| unusable(&name, &error))?;
-    Ok(read.map(|(directory, contents)| FoundIndex::Whole(directory, contents)))
+    Ok(read.map(|(directory, contents)| FoundIndex::Whole(Arc::new(directory), contents)))
 }
 
 /// Reads a sealed segment, which must end as the next one says.

@@ -123,10 +123,10 @@ fn run_all(usual: u64, fsync: Fsync, power: bool) {
 
 #[test]
 fn nothing_acknowledged_is_lost_to_power_cuts_full_disks_and_failing_syncs() {
-    run_all(2_000, Fsync::Group, true);
+    run_all(400, Fsync::Group, true);
 }
 
 #[test]
 fn without_syncs_nothing_acknowledged_is_lost_to_kills() {
-    run_all(500, Fsync::Never, false);
+    run_all(200, Fsync::Never, false);
 }

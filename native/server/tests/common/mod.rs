@@ -16,7 +16,7 @@ use wire::proto::streams::read_req::options::{
     CountOption, FilterOption, StreamOption, StreamOptions, SubscriptionOptions, UuidOption,
 };
 use wire::proto::streams::streams_client::StreamsClient;
-use wire::proto::streams::{AppendReq, ReadReq, append_resp, read_resp};
+use wire::proto::streams::{AppendReq, DeleteReq, ReadReq, append_resp, delete_req, read_resp};
 use wire::proto::{Empty, StreamIdentifier, Uuid};
 
 /// A server in a process, killed when it is dropped.
@@ -86,6 +86,14 @@ pub async fn append(
         },
         other => Err(tonic::Status::failed_precondition(format!("{other:?}"))),
     }
+}
+
+/// Deletes a stream softly.
+pub async fn delete(client: &mut Client, stream: &str) -> Result<(), tonic::Status> {
+    use wire::proto::streams::delete_req::options::ExpectedStreamRevision as Asked;
+    let expected_stream_revision = Some(Asked::Any(Empty {}));
+    let options = delete_req::Options { stream_identifier: name(stream), expected_stream_revision };
+    client.delete(DeleteReq { options: Some(options) }).await.map(|_| ())
 }
 
 pub fn any() -> ExpectedStreamRevision {

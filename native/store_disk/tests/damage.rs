@@ -1,0 +1,272 @@
+//! Damage of every file of a store that has sealed segments: the store is refused, or whole, or says of what it cannot
+//! read that it cannot; and a refusal changes nothing.
+//!
+//! A trial is its seed: `PENSTOCK_SEED=17` repeats one, `PENSTOCK_SEEDS=100000` runs more, `PENSTOCK_FIRST_SEED` others.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use store_core::{AllRead, Direction, Draft, Expected, Fault, Found, PageSize, Store, StreamRead};
+use store_disk::{Options, check, open};
+use support::{Ask, NAMES, OnDisk, SEED, event, seeds, whole};
+
+/// The files of a folder; a folder in it has no content.
+type Files = BTreeMap<String, Option<Vec<u8>>>;
+
+const OPTIONS: Options = Options { fsync: store_disk::Fsync::Never, segment: 40_000, helper: false };
+
+fn files(folder: &Path) -> Files {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).ok()))
+        .collect()
+}
+
+fn restore(folder: &Path, files: &Files) {
+    let _ = std::fs::remove_dir_all(folder);
+    std::fs::create_dir(folder).unwrap();
+    for (name, content) in files {
+        match content {
+            Some(content) => std::fs::write(folder.join(name), content).unwrap(),
+            None => std::fs::create_dir(folder.join(name)).unwrap(),
+        }
+    }
+}
+
+/// A store with a few sealed segments, and what it has in it.
+fn made(folder: &Path, seed: u64) -> (Files, Vec<Result<String, Fault>>, Vec<(usize, u128)>) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut store = OnDisk::new(open(folder, SEED, OPTIONS).unwrap());
+    let mut ids = Vec::new();
+    for _ in 0..90 {
+        let batch: Vec<_> = (0..random.usize(1..4)).map(|_| Ask::random(&mut random)).collect();
+        for (ask, answer) in batch.iter().zip(store.commit(&batch)) {
+            if let (Ask::Append { name, ids: new, expected: Expected::Any, .. }, Ok(_)) = (ask, answer)
+                && let Some(id) = new.first()
+            {
+                ids.push((*name, *id));
+            }
+        }
+    }
+    let found = store.look(whole);
+    // As if it had been killed.
+    drop(store);
+    (files(folder), found, ids)
+}
+
+/// Damages one file as chance has it; what was done.
+fn damage(files: &mut Files, other: &Files, random: &mut fastrand::Rng) -> String {
+    let names: Vec<String> = files.keys().cloned().collect();
+    let name = names[random.usize(..names.len())].clone();
+    let mut bytes = files[&name].clone().unwrap_or_default();
+    let at = random.usize(..bytes.len());
+    let some = random.usize(1..5_000);
+    let end = (at + some).min(bytes.len());
+    let what = match random.u8(..12) {
+        0..=2 => {
+            bytes[at] ^= 1 << random.u8(..8);
+            format!("a bit at {at}")
+        }
+        3 => {
+            bytes[at..end].fill(0);
+            format!("zeros from {at} to {end}")
+        }
+        4 => {
+            bytes[at..end].fill_with(|| random.u8(..));
+            format!("noise from {at} to {end}")
+        }
+        5 => {
+            bytes.truncate(at);
+            format!("cut at {at}")
+        }
+        6 => {
+            bytes.extend((0..some).map(|_| random.u8(..)));
+            format!("{some} bytes at the end")
+        }
+        7 => {
+            bytes.drain(at..end);
+            format!("without {at} to {end}")
+        }
+        8 => {
+            files.remove(&name);
+            return format!("{name}: missing");
+        }
+        9 => {
+            let with = names[random.usize(..names.len())].clone();
+            let held = files[&with].clone();
+            files.insert(with.clone(), files[&name].clone());
+            files.insert(name.clone(), held);
+            return format!("{name}: swapped with {with}");
+        }
+        10 => {
+            let Some(theirs) = other.get(&name) else { return format!("{name}: nothing") };
+            files.insert(name.clone(), theirs.clone());
+            return format!("{name}: that of another store");
+        }
+        _ => {
+            let stray = ["notes", "00000099.log", "00000001.log.bak", "keyspaces", "00000000.idx"];
+            let stray = stray[random.usize(..stray.len())];
+            files.insert(stray.to_owned(), random.bool().then(|| bytes[at..end].to_vec()));
+            return format!("{stray}: stray");
+        }
+    };
+    files.insert(name.clone(), Some(bytes));
+    format!("{name}: {what}")
+}
+
+/// Every answer is what it was, or an error that names a file.
+fn judge(store: &Store, wanted: &[Result<String, Fault>], ids: &[(usize, u128)], what: &str) -> bool {
+    let found = whole(store);
+    let failed = |answer: &Result<String, Fault>| matches!(answer, Err(Fault::Storage(_)));
+    let mut all = found == wanted;
+    if !all {
+        assert!(found.iter().any(failed), "{what}: other answers, and no error");
+        let known: std::collections::HashSet<_> = wanted.iter().map(|answer| format!("{answer:?}")).collect();
+        for answer in &found {
+            match answer {
+                Err(Fault::Storage(error)) => {
+                    let text = error.to_string();
+                    assert!(text.contains(".log") || text.contains(".idx"), "{what}: {text}");
+                }
+                answer => assert!(known.contains(&format!("{answer:?}")), "{what}: {answer:?}"),
+            }
+        }
+    }
+    for (name, id) in ids {
+        let mut draft = Draft::new(store);
+        match draft.append(NAMES[*name], Expected::Any, &[event(*id, 0)], 7) {
+            Ok(_) => assert!(draft.take().is_none(), "{what}: {id} is written again to {}", NAMES[*name]),
+            Err(Fault::Storage(_)) => all = false,
+            Err(_) => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn a_damaged_store_is_refused_or_whole_and_a_refusal_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("store");
+    let (whole_files, wanted, ids) = made(&folder, 1);
+    let _ = std::fs::remove_dir_all(&folder);
+    let (other, ..) = made(&folder, 2);
+    let indexes = whole_files.keys().filter(|name| name.ends_with(".idx")).count();
+    assert!(indexes >= 3, "several segments are sealed: {:?}", whole_files.keys());
+    let (mut refused, mut as_before, mut unreadable) = (0, 0, 0);
+    for seed in seeds(1_000) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut damaged = whole_files.clone();
+        let what = format!("PENSTOCK_SEED={seed}, {}", damage(&mut damaged, &other, &mut random));
+        restore(&folder, &damaged);
+        let checked = check(&folder);
+        assert!(files(&folder) == damaged, "{what}: a check changed something");
+        match open(&folder, SEED, OPTIONS) {
+            Err(error) => {
+                refused += 1;
+                assert!(files(&folder) == damaged, "{what}: refused ({error}), and something changed");
+                assert!(
+                    checked.map_or(true, |found| !found.damaged.is_empty()),
+                    "{what}: not seen by a check"
+                );
+            }
+            Ok(opened) => {
+                let store = OnDisk::new(opened);
+                match store.look(|store| judge(store, &wanted, &ids, &what)) {
+                    true => as_before += 1,
+                    false => {
+                        unreadable += 1;
+                        assert!(!checked.unwrap().damaged.is_empty(), "{what}: not seen by a check");
+                    }
+                }
+            }
+        }
+    }
+    println!(
+        "{refused} refused, {as_before} whole, {unreadable} with events that cannot be read, and say so"
+    );
+}
+
+#[test]
+fn a_folder_of_something_else_is_refused_untouched() {
+    let noise = || Some(b"something else".to_vec());
+    let foreign = [
+        vec![("letter.txt", noise())],
+        vec![("penstock", noise())],
+        vec![("penstock.new", noise())],
+        vec![("00000001.log", noise())],
+        vec![("synced", noise())],
+        vec![("penstock.new", noise()), ("00000001.log", noise()), ("synced", noise())],
+        vec![("lock", noise()), ("0.jnl", noise()), ("keyspaces", None), ("version", noise())],
+        vec![("keyspaces", None)],
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for names in foreign {
+        let before: Files = names.into_iter().map(|(name, content)| (name.to_owned(), content)).collect();
+        let path = folder.path().join("foreign");
+        restore(&path, &before);
+        let error = open(&path, SEED, Options::default()).err().unwrap();
+        assert!(error.to_string().contains("othing was changed"), "{:?}: {error}", before.keys());
+        assert!(files(&path) == before, "{:?}: something changed", before.keys());
+    }
+}
+
+#[test]
+fn a_store_of_every_format_is_opened_with_all_that_is_in_it() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = tempfile::tempdir().unwrap();
+    for format in 1..=store_disk::FORMAT {
+        let path = folder.path().join(format.to_string());
+        restore(&path, &files(&fixtures.join(format!("format-{format}"))));
+        let found = check(&path).unwrap();
+        assert!(found.damaged.is_empty(), "{:?}", found.damaged);
+        assert!(found.whole.iter().any(|line| line.ends_with(".idx: whole")), "{:?}", found.whole);
+        let store = OnDisk::new(open(&path, SEED, OPTIONS).unwrap());
+        let wanted = std::fs::read_to_string(fixtures.join(format!("format-{format}.txt"))).unwrap();
+        assert!(store.look(listed) == wanted, "format {format} is read as it was written");
+    }
+}
+
+/// A line for every event of the log, and how many events each stream is read with.
+fn listed(store: &Store) -> String {
+    let (direction, size) = (Direction::Forwards, PageSize::events(10_000));
+    let log = store.read_all(&AllRead { from: 0, direction, size, resolve: false, fits: None }, 7).unwrap();
+    let mut text = String::new();
+    for record in log.events.iter().filter_map(|pair| pair.event.as_ref()) {
+        let (name, kind, data) = (record.name(), record.kind(), String::from_utf8_lossy(record.data()));
+        let (position, revision, id, created) = (record.position, record.revision, record.id, record.created);
+        text += &format!("{position} {name:?} {revision} {id:x} {created} {kind} {data}\n");
+    }
+    for name in NAMES {
+        let read = StreamRead { name, from: 0, direction, size, resolve: false, unlimited: false };
+        let events = match store.read_stream(&read, 7) {
+            Ok(Found::Stream(found)) => format!("{} events", found.page.events.len()),
+            Ok(Found::Missing) => "missing".to_owned(),
+            Err(fault) => fault.to_string(),
+        };
+        text += &format!("{name:?}: {events}\n");
+    }
+    text
+}
+
+/// Writes the fixture of the format that is written now; run it when a format is new, and never for an old one.
+#[test]
+#[ignore = "writes a fixture, which is kept"]
+fn write_the_fixture_of_this_format() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let path = fixtures.join(format!("format-{}", store_disk::FORMAT));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    let options = Options { segment: 6_000, ..OPTIONS };
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut store = OnDisk::new(open(&path, SEED, options).unwrap());
+    for _ in 0..30 {
+        store.commit(&[Ask::random(&mut random)]);
+    }
+    let text = store.look(listed);
+    std::fs::write(fixtures.join(format!("format-{}.txt", store_disk::FORMAT)), text).unwrap();
+    store.close();
+}
