@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use store_core::{StorageError, StreamNumber, Write};
 
@@ -16,6 +17,9 @@ use crate::synced::{End, Synced, SyncedFile};
 
 /// The least and the most that the log is lengthened by at once.
 const ROOM: (u64, u64) = (256 * 1024, 8 * 1024 * 1024);
+
+/// How often it is looked whether the segment's file is still there; that the marker is, is looked at each time.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Writes the log. What it has written, in whichever way it ends, is decided by what it returns.
 pub struct Journal {
@@ -34,6 +38,8 @@ pub struct Journal {
     pub(crate) position: u64,
     pub(crate) streams: StreamNumber,
     pub(crate) room: Arc<Room>,
+    /// When it was last looked whether the segment's file is still there.
+    pub(crate) looked: Option<Instant>,
     /// Why nothing is written any more.
     pub(crate) broken: Option<String>,
     /// Whether something failed that was said, and has not worked since.
@@ -113,7 +119,13 @@ impl Journal {
     }
 
     fn still_there(&mut self) -> Result<(), StorageError> {
-        match self.file.is_linked().and_then(|linked| Ok(linked && self.shared.marker.is_linked()?)) {
+        // To ask of a file that is written to makes the next sync of it dearer.
+        let look = self.looked.is_none_or(|looked| looked.elapsed() > LOOK);
+        if look {
+            self.looked = Some(Instant::now());
+        }
+        let linked = self.shared.marker.is_linked();
+        match linked.and_then(|linked| Ok(linked && (!look || self.file.is_linked()?))) {
             Ok(true) => Ok(()),
             Ok(false) => Err(self.breaks("the data folder was deleted".to_owned())),
             Err(error) => Err(self.breaks(describe(&log_name(self.head.number), &error))),

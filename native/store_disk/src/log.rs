@@ -170,13 +170,13 @@ impl Log {
         size: PageSize,
     ) -> impl Iterator<Item = Result<Record, StorageError>> + '_ {
         let mut next = from;
-        let mut part: Option<(Window<'_>, std::vec::IntoIter<u32>, u64)> = None;
+        let mut part: Option<(Window<'_>, std::vec::IntoIter<(u32, u64)>)> = None;
         let step = move || -> Result<Option<Record>, StorageError> {
             loop {
-                if let Some((window, offsets, ahead)) = &mut part
-                    && let Some(offset) = offsets.next()
+                if let Some((window, offsets)) = &mut part
+                    && let Some((offset, ahead)) = offsets.next()
                 {
-                    let record = self.expect(window, offset, *ahead, stream, next)?;
+                    let record = self.expect(window, offset, ahead, stream, next)?;
                     next += 1;
                     return Ok(Some(record));
                 }
@@ -187,8 +187,7 @@ impl Log {
                 if offsets.is_empty() {
                     return Ok(None);
                 }
-                let ahead = ahead(&offsets);
-                part = Some((self.window(piece.segment), offsets.into_iter(), ahead));
+                part = Some((self.window(piece.segment), with_ahead(offsets).into_iter()));
             }
         };
         until_none(step)
@@ -214,8 +213,8 @@ impl Log {
             let count = up_to.min(BACKWARDS).min(size.events);
             let first = piece.first + (up_to - count) as u64;
             let offsets = self.offsets(stream, &piece, up_to - count, count)?;
-            let (mut window, ahead) = (self.window(piece.segment), ahead(&offsets));
-            for (revision, offset) in (first..).zip(offsets) {
+            let mut window = self.window(piece.segment);
+            for (revision, (offset, ahead)) in (first..).zip(with_ahead(offsets)) {
                 held.push(self.expect(&mut window, offset, ahead, stream, revision)?);
             }
             next = first.checked_sub(1);
@@ -339,13 +338,16 @@ impl Log {
     }
 }
 
-/// How much to read at once for events at these offsets.
-fn ahead(offsets: &[u32]) -> u64 {
-    let span = match (offsets.first(), offsets.last()) {
-        (Some(first), Some(last)) => u64::from(last - first),
-        _ => 0,
-    };
-    if span / offsets.len().max(1) as u64 > APART { SINGLE } else { (span + SINGLE).min(MANY) }
+/// Offsets, and how much to read at once from each: as far as the next events lie close together.
+fn with_ahead(offsets: Vec<u32>) -> Vec<(u32, u64)> {
+    let (mut ahead, mut following) = (SINGLE, None);
+    let mut all: Vec<_> = offsets.into_iter().map(|offset| (offset, SINGLE)).collect();
+    for (offset, wanted) in all.iter_mut().rev() {
+        let apart = following.map_or(u64::MAX, |next: u32| u64::from(next.saturating_sub(*offset)));
+        ahead = if apart > APART { SINGLE } else { (apart + ahead).min(MANY) };
+        (*wanted, following) = (ahead, Some(*offset));
+    }
+    all
 }
 
 /// Items until there is none; after an error there are none either.

@@ -158,6 +158,7 @@ fn open_found(
         position: scanned.position,
         streams: scanned.streams,
         room: Room::up_to(settled.length),
+        looked: None,
         broken: None,
         failing: false,
     };

@@ -41,7 +41,11 @@ impl Sealed {
     /// when the store is opened next.
     pub fn write_index(&self, shared: &Shared, index: &Index) {
         let of = self.of(shared.id);
-        match write_index(shared, &of, index) {
+        let log = shared.folder.open(&log_name(self.head.number), true);
+        // Where there is an index the log is kept, whatever the options say of single batches.
+        let synced =
+            log.as_ref().map_err(|error| std::io::Error::from(error.kind())).and_then(|log| log.sync());
+        match synced.and_then(|()| write_index(shared, &of, index)) {
             Ok(directory) => {
                 let lookup = Lookup::File(Arc::new(directory));
                 *self.lookup.write().unwrap_or_else(PoisonError::into_inner) = lookup;
@@ -52,8 +56,8 @@ impl Sealed {
             }
         }
         // Zeros behind the end take room, and nothing else.
-        if let Ok(file) = shared.folder.open(&log_name(self.head.number), true) {
-            let _ = file.set_len(self.seal.end);
+        if let Ok(log) = log {
+            let _ = log.set_len(self.seal.end);
         }
     }
 

@@ -83,9 +83,12 @@ fn settle_sealed(shared: &Shared, sealed: &FoundSealed) -> Result<(), OpenError>
 }
 
 /// What the system has may not be what the disk has. What a failed fsync has thrown away can only be in the segment that
-/// is written to: that is written once more.
+/// is written to: that is written once more. A segment has an index when it is synced.
 fn make_durable(folder: &dyn Folder, found: &Found, from: End, last: &dyn File) -> Result<(), OpenError> {
-    for sealed in found.sealed.iter().filter(|sealed| sealed.head.number >= from.segment) {
+    let unsure = |sealed: &&FoundSealed| {
+        sealed.head.number >= from.segment && matches!(sealed.index, FoundIndex::Made(_))
+    };
+    for sealed in found.sealed.iter().filter(unsure) {
         let name = log_name(sealed.head.number);
         let synced = folder.open(&name, true).and_then(|file| file.sync());
         synced.map_err(|error| unusable(&name, &error))?;

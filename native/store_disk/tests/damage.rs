@@ -37,8 +37,16 @@ fn restore(folder: &Path, files: &Files) {
     }
 }
 
-/// A store with a few sealed segments, and what it has in it.
-fn made(folder: &Path, seed: u64) -> (Files, Vec<Result<String, Fault>>, Vec<(usize, u128)>) {
+/// A store with a few sealed segments.
+struct Made {
+    files: Files,
+    /// Everything there is to read.
+    wanted: Vec<Result<String, Fault>>,
+    /// Ids that streams have.
+    ids: Vec<(usize, u128)>,
+}
+
+fn made(folder: &Path, seed: u64) -> Made {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut store = OnDisk::new(open(folder, SEED, OPTIONS).unwrap());
     let mut ids = Vec::new();
@@ -52,10 +60,10 @@ fn made(folder: &Path, seed: u64) -> (Files, Vec<Result<String, Fault>>, Vec<(us
             }
         }
     }
-    let found = store.look(whole);
+    let wanted = store.look(whole);
     // As if it had been killed.
     drop(store);
-    (files(folder), found, ids)
+    Made { files: files(folder), wanted, ids }
 }
 
 /// Damages one file as chance has it; what was done.
@@ -151,9 +159,9 @@ fn judge(store: &Store, wanted: &[Result<String, Fault>], ids: &[(usize, u128)],
 fn a_damaged_store_is_refused_or_whole_and_a_refusal_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("store");
-    let (whole_files, wanted, ids) = made(&folder, 1);
+    let Made { files: whole_files, wanted, ids } = made(&folder, 1);
     let _ = std::fs::remove_dir_all(&folder);
-    let (other, ..) = made(&folder, 2);
+    let other = made(&folder, 2).files;
     let indexes = whole_files.keys().filter(|name| name.ends_with(".idx")).count();
     assert!(indexes >= 3, "several segments are sealed: {:?}", whole_files.keys());
     let (mut refused, mut as_before, mut unreadable) = (0, 0, 0);
