@@ -7,7 +7,7 @@
 # name has the word in it, `--row NAME` the one of this name and nothing again.
 #
 # Three shapes come last, which are no part of the means: `sharing` and `idle` are the stock library's memory over ours, and
-# `subscribers` its time, of the dispatcher that does worst.
+# `subscribers` its time, as the geometric mean of the three dispatchers.
 
 Code.require_file("support.exs", __DIR__)
 for file <- ~w(events flow buffer shapes), do: Code.require_file("stages_support/#{file}.exs", __DIR__)
@@ -56,7 +56,7 @@ defmodule Stages do
     if wanted?("subscribers", options) do
       times = for _ <- 1..rounds, do: Enum.map(libraries, &Stages.Shapes.subscribers(&1, subscribers))
       for round <- times, do: IO.puts("subscribers: " <> Enum.map_join(round, ", stock ", &milliseconds/1))
-      ratios = for [ours, theirs] <- times, do: Enum.min(Enum.zip_with(ours, theirs, &(&2 / &1)))
+      ratios = for [ours, theirs] <- times, do: geomean(Enum.zip_with(ours, theirs, &(&2 / &1)))
       if ratios != [], do: Bench.figure("subscribers", Bench.median(ratios))
     end
   end

@@ -9,7 +9,7 @@ defmodule Penstock.Stage.Outlet do
   alias Penstock.Native
   alias Penstock.Stage.{Heap, Options, Shelf, Sieve, Subscribers, Weighing}
   alias __MODULE__
-  alias __MODULE__.{Broadcast, Custom, Partition, Rate}
+  alias __MODULE__.{Broadcast, Custom, Partition, Rate, Store}
 
   @enforce_keys [:core, :dispatcher]
   defstruct [
@@ -35,9 +35,6 @@ defmodule Penstock.Stage.Outlet do
           sieves: %{Subscribers.id() => Sieve.t() | :expelled},
           flowing?: boolean
         }
-
-  # As many events as leave the heap together, which the native core knows too.
-  @chunk 256
 
   @typedoc "Whose events will be that have not come yet."
   @type ahead :: Subscribers.id() | :everyone
@@ -197,7 +194,7 @@ defmodule Penstock.Stage.Outlet do
   @spec emit(t, [term, ...]) :: :delivered | {discarded :: non_neg_integer, t}
   def emit(%Outlet{route: %Custom{}} = outlet, events) do
     {left, outlet} = Custom.dispatch(outlet, events, length(events))
-    store(outlet, left, length(left), 0)
+    Store.put(outlet, left, length(left))
   end
 
   def emit(%Outlet{route: %Partition{}} = outlet, events) do
@@ -237,7 +234,7 @@ defmodule Penstock.Stage.Outlet do
   end
 
   defp deal([], [], 0, outlet), do: {0, outlet}
-  defp deal([], events, size, outlet), do: store(outlet, events, size, 0)
+  defp deal([], events, size, outlet), do: Store.put(outlet, events, size)
   defp deal([{to, size}], events, size, outlet), do: {0, hand(outlet, to, events, size)}
 
   defp deal([{to, n} | deals], events, size, outlet) do
@@ -295,77 +292,6 @@ defmodule Penstock.Stage.Outlet do
     # by its number: the tag may be another subscription's by then
     send(self(), {:"$penstock_expelled", id, reason})
     %{outlet | sieves: Map.put(outlet.sieves, id, :expelled)}
-  end
-
-  defp store(outlet, [], 0, discarded), do: {discarded, outlet}
-
-  defp store(%Outlet{core: core, shelf: shelf} = outlet, events, size, discarded) do
-    case Native.stage_store(core, size) do
-      {:full, staged} ->
-        {recent, shelf} = Shelf.take_newest(shelf, staged)
-        spill(%{outlet | shelf: shelf}, recent ++ events, size + staged, discarded)
-
-      stored ->
-        shelve(stored, events, size, outlet, discarded)
-    end
-  end
-
-  defp shelve({:heap, evicted, from_heap, refused, marks}, events, size, outlet, discarded) do
-    kept = if refused == 0, do: events, else: Enum.take(events, size - refused)
-    {_evicted, shelf} = outlet.shelf |> Shelf.put(kept, size - refused) |> Shelf.take(from_heap)
-    {discarded + evicted + refused, release(%{outlet | shelf: shelf}, marks)}
-  end
-
-  # Has a chunk of events leave the heap, unless what they share would be lost, and stores the rest.
-  defp spill(%Outlet{weighing: weighing} = outlet, events, size, discarded) do
-    chunk = min(size, @chunk)
-
-    case Weighing.judge(weighing, events, chunk) do
-      {:copy, weighed?, weighing} ->
-        copy(%{outlet | weighing: weighing}, events, size, chunk, weighed?, discarded)
-
-      {:keep, _weighed?, weighing} ->
-        keep(%{outlet | weighing: weighing}, events, size, chunk, discarded)
-    end
-  end
-
-  defp keep(%Outlet{core: core} = outlet, events, size, chunk, discarded) do
-    {now, later} = :lists.split(chunk, events)
-    {discarded, outlet} = core |> Native.stage_keep(chunk) |> shelve(now, chunk, outlet, discarded)
-    store(outlet, later, size - chunk, discarded)
-  end
-
-  defp copy(outlet, events, size, 0, _weighed?, discarded), do: store(outlet, events, size, discarded)
-
-  defp copy(%Outlet{core: core} = outlet, events, size, chunk, weighed?, discarded) do
-    case Native.stage_spill(core, events, chunk) do
-      # there is no room
-      {_events, 0, _evicted, _from_heap, _marks} ->
-        {discarded + size, outlet}
-
-      {rest, stored, evicted, from_heap, marks} ->
-        {_evicted, shelf} = Shelf.take(outlet.shelf, from_heap)
-        outlet = release(%{outlet | shelf: shelf}, marks)
-        copied(outlet, rest, size - stored, chunk - stored, weighed?, discarded + evicted)
-    end
-  end
-
-  # Events that take so long that they are not copied in one call are large, so they are not copied unweighed.
-  defp copied(outlet, events, size, chunk, false, discarded) when chunk > 0 do
-    case Weighing.weigh(outlet.weighing, events, chunk) do
-      {:copy, weighing} -> copy(%{outlet | weighing: weighing}, events, size, chunk, true, discarded)
-      {:keep, weighing} -> keep(%{outlet | weighing: weighing}, events, size, chunk, discarded)
-    end
-  end
-
-  defp copied(outlet, events, size, chunk, weighed?, discarded),
-    do: copy(outlet, events, size, chunk, weighed?, discarded)
-
-  @doc false
-  @spec store(t, [term]) :: t
-  def store(outlet, events) do
-    {_discarded, outlet} = store(outlet, events, length(events), 0)
-    outlet
   end
 
   # Sends a message to the process itself once all that is buffered now has been delivered.

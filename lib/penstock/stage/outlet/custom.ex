@@ -82,7 +82,8 @@ defmodule Penstock.Stage.Outlet.Custom do
 
   defp again(outlet, events, n, left) do
     {over, outlet} = dispatch(outlet, events, n)
-    outlet |> Outlet.store(over) |> take(left - n)
+    {_discarded, outlet} = Outlet.Store.put(outlet, over, length(over))
+    take(outlet, left - n)
   end
 
   # Has the dispatcher send events; those that it does not want.
