@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes};
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::{WireType, encoded_len_varint};
 use store_core::{Pair, Record};
 
 /// One message of an answer.
@@ -47,6 +47,14 @@ impl Message {
 const EVENT: u32 = 1;
 const LINK: u32 = 2;
 const COMMIT_POSITION: u32 = 3;
+/// Fields of `RecordedEvent` and of its `StreamIdentifier`.
+const ID: u32 = 1;
+const STREAM_IDENTIFIER: u32 = 2;
+const STREAM_NAME: u32 = 3;
+/// A field of `UUID`, and those of what it holds.
+const STRUCTURED: u32 = 1;
+const MOST_SIGNIFICANT_BITS: u32 = 1;
+const LEAST_SIGNIFICANT_BITS: u32 = 2;
 
 fn write_event(pair: &Pair, ids: Ids, out: &mut impl BufMut) {
     let position = pair.link.as_ref().or(pair.event.as_ref()).map_or(0, |record| record.position);
@@ -54,17 +62,16 @@ fn write_event(pair: &Pair, ids: Ids, out: &mut impl BufMut) {
         record.as_ref().map_or(0, |record| field_length(record_length(record, ids)))
     };
     let length = part(&pair.event) + part(&pair.link) + 1 + encoded_len_varint(position);
-    encode_key(EVENT, WireType::LengthDelimited, out);
-    encode_varint(length as u64, out);
+    let mut heads = Heads::default();
+    heads.length_of(EVENT, length);
     for (field, record) in [(EVENT, &pair.event), (LINK, &pair.link)] {
         if let Some(record) = record {
-            encode_key(field, WireType::LengthDelimited, out);
-            encode_varint(record_length(record, ids) as u64, out);
-            write_record(record, ids, out);
+            heads.length_of(field, record_length(record, ids));
+            write_record(record, ids, &mut heads, out);
         }
     }
-    encode_key(COMMIT_POSITION, WireType::Varint, out);
-    encode_varint(position, out);
+    heads.number(COMMIT_POSITION, position);
+    heads.write(out);
 }
 
 fn field_length(length: usize) -> usize {
@@ -81,25 +88,89 @@ fn record_length(record: &Record, ids: Ids) -> usize {
     rest + field_length(field_length(record.name.len()))
 }
 
-fn write_record(record: &Record, ids: Ids, out: &mut impl BufMut) {
+/// The event's bytes lack the stream's name, and have the id as text.
+fn write_record(record: &Record, ids: Ids, heads: &mut Heads, out: &mut impl BufMut) {
     let (id, rest) = record.encoded.split_at_checked(Record::ID_LENGTH).unwrap_or_default();
     match ids {
-        Ids::Text => out.put_slice(id),
-        Ids::Structured => prost::encoding::message::encode(1, &structured(record.id), out),
+        Ids::Text => {
+            heads.write(out);
+            out.put_slice(id);
+        }
+        Ids::Structured => heads.id(record.id),
     }
-    write_name(&record.name, out);
+    heads.length_of(STREAM_IDENTIFIER, field_length(record.name.len()));
+    heads.length_of(STREAM_NAME, record.name.len());
+    heads.write(out);
+    out.put_slice(record.name.as_bytes());
     out.put_slice(rest);
 }
 
-/// The stream's name, which the event's bytes lack: a `StreamIdentifier`.
-fn write_name(name: &str, out: &mut impl BufMut) {
-    const STREAM_IDENTIFIER: u32 = 2;
-    const STREAM_NAME: u32 = 3;
-    encode_key(STREAM_IDENTIFIER, WireType::LengthDelimited, out);
-    encode_varint(field_length(name.len()) as u64, out);
-    encode_key(STREAM_NAME, WireType::LengthDelimited, out);
-    encode_varint(name.len() as u64, out);
-    out.put_slice(name.as_bytes());
+/// Keys and numbers that come one after the other. They are written together, as a buffer that grows asks for room at
+/// each write.
+struct Heads {
+    bytes: [u8; Self::ROOM],
+    used: usize,
+}
+
+impl Default for Heads {
+    fn default() -> Self {
+        Self { bytes: [0; Self::ROOM], used: 0 }
+    }
+}
+
+impl Heads {
+    /// More than the seven keys and eight numbers that come together at most.
+    const ROOM: usize = 128;
+
+    fn length_of(&mut self, field: u32, length: usize) {
+        self.key(field, WireType::LengthDelimited);
+        self.varint(length as u64);
+    }
+
+    fn number(&mut self, field: u32, number: u64) {
+        self.key(field, WireType::Varint);
+        self.varint(number);
+    }
+
+    fn id(&mut self, id: u128) {
+        let id = structured(id);
+        self.length_of(ID, id.encoded_len());
+        let Some(wire::proto::uuid::Value::Structured(halves)) = id.value else { return };
+        self.length_of(STRUCTURED, halves.encoded_len());
+        for (field, half) in [
+            (MOST_SIGNIFICANT_BITS, halves.most_significant_bits),
+            (LEAST_SIGNIFICANT_BITS, halves.least_significant_bits),
+        ] {
+            // a number that is 0 is left out
+            if half != 0 {
+                self.number(field, half as u64);
+            }
+        }
+    }
+
+    fn key(&mut self, field: u32, wire_type: WireType) {
+        self.varint(u64::from(field << 3 | wire_type as u32));
+    }
+
+    fn varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.byte(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.byte(number as u8);
+    }
+
+    fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.used) {
+            *place = byte;
+            self.used += 1;
+        }
+    }
+
+    fn write(&mut self, out: &mut impl BufMut) {
+        out.put_slice(self.bytes.get(..self.used).unwrap_or_default());
+        self.used = 0;
+    }
 }
 
 /// An id as two numbers.
@@ -110,5 +181,69 @@ pub fn structured(id: u128) -> wire::proto::Uuid {
             most_significant_bits: (id >> 64) as i64,
             least_significant_bits: id as i64,
         })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use store_core::{Direction, Expected, Found, NewEvent, PageSize, Store, StreamRead};
+    use wire::proto::streams::ReadResp;
+    use wire::proto::streams::read_resp::Content;
+
+    use super::*;
+
+    fn events(store: &Store, name: &str) -> Vec<Pair> {
+        let (direction, size) = (Direction::Forwards, PageSize::events(10));
+        let read = StreamRead { name, from: 0, direction, size, resolve: true, unlimited: false };
+        match store.read_stream(&read, 1).unwrap() {
+            Found::Stream(found) => found.page.events,
+            Found::Missing => Vec::new(),
+        }
+    }
+
+    fn sent(pair: &Pair, ids: Ids) -> ReadResp {
+        let mut bytes = Vec::new();
+        Message::Event { pair: pair.clone(), ids }.write(&mut bytes);
+        ReadResp::decode(bytes.as_slice()).unwrap()
+    }
+
+    #[test]
+    fn an_event_and_its_link_are_what_a_protobuf_decoder_reads_whatever_their_ids_and_names() {
+        let long = "x".repeat(300);
+        for id in [1, 1 << 64, u128::MAX, 0x80 << 120, 0x7f] {
+            for name in ["s", long.as_str()] {
+                let mut store = Store::in_memory(7);
+                let event = |kind: &str, data: String| {
+                    let (kind, data) = (kind.to_owned(), data.into());
+                    [NewEvent { id, kind, json: false, data, custom: Bytes::new() }]
+                };
+                store.append(name, Expected::Any, &event("t", "y".repeat(200)), 1).unwrap();
+                store.append("links", Expected::Any, &event("$>", format!("0@{name}")), 1).unwrap();
+                for (stream, ids) in
+                    [(name, Ids::Structured), ("links", Ids::Structured), ("links", Ids::Text)]
+                {
+                    let pair = events(&store, stream).remove(0);
+                    let Some(Content::Event(read)) = sent(&pair, ids).content else { panic!("no event") };
+                    let event = read.event.unwrap();
+                    let expected = match ids {
+                        Ids::Structured => structured(id),
+                        Ids::Text => wire::proto::Uuid {
+                            value: Some(wire::proto::uuid::Value::String(
+                                uuid::Uuid::from_u128(id).hyphenated().to_string(),
+                            )),
+                        },
+                    };
+                    assert_eq!(event.id, Some(expected.clone()));
+                    assert_eq!(event.stream_identifier.unwrap().stream_name, name.as_bytes());
+                    assert_eq!(event.data, "y".repeat(200).as_bytes());
+                    if stream == "links" {
+                        let link = read.link.unwrap();
+                        assert_eq!(link.id, Some(expected));
+                        assert_eq!(link.stream_identifier.unwrap().stream_name.as_ref(), b"links");
+                    }
+                }
+            }
+        }
     }
 }

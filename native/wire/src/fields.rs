@@ -93,13 +93,20 @@ impl<'a> Fields<'a> {
         Ok(decode_key(&mut self.rest)?)
     }
 
+    /// Most lengths here are one byte or two.
     #[inline]
     fn varint(&mut self) -> Result<u64, DecodeError> {
-        if let Some((&byte @ ..0x80, rest)) = self.rest.split_first() {
-            self.rest = rest;
-            return Ok(u64::from(byte));
+        match *self.rest {
+            [byte @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(byte))
+            }
+            [low, high @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+            }
+            _ => Ok(decode_varint(&mut self.rest)?),
         }
-        Ok(decode_varint(&mut self.rest)?)
     }
 }
 

@@ -323,7 +323,13 @@ fn merge_metadata<'a>(recorded: &mut Recorded<'a>, bytes: &'a [u8]) -> Result<()
 }
 
 fn ticks(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok().and_then(|digits| digits.parse().ok())
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |ticks, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 { None } else { ticks.checked_mul(10)?.checked_add(u64::from(digit)) }
+    })
 }
 
 fn confirmation<'a>(before: &'a str, bytes: &'a [u8]) -> Result<&'a str, DecodeError> {
