@@ -51,11 +51,30 @@ impl<'a> Fields<'a> {
         Self { rest: bytes }
     }
 
-    #[inline]
+    /// The next field. Nearly all have a key of one byte and a length of one or two.
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
-        if self.rest.is_empty() {
-            return Ok(None);
+        let (key, length, rest) = match *self.rest {
+            [] => return Ok(None),
+            [key, low @ ..0x80, ref rest @ ..] => (key, usize::from(low), rest),
+            [key, low, high @ ..0x80, ref rest @ ..] => {
+                (key, usize::from(low & 0x7f) | usize::from(high) << 7, rest)
+            }
+            _ => return self.any(),
+        };
+        // the field's number is from 1 to 15, and its type is 2
+        if key & 0x87 == 2
+            && key >= 8
+            && let Some((bytes, rest)) = rest.split_at_checked(length)
+        {
+            self.rest = rest;
+            return Ok(Some((u32::from(key >> 3), Value::Bytes(bytes))));
         }
+        self.any()
+    }
+
+    /// The next field, whatever it is.
+    fn any(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
         let (tag, wire_type) = self.key()?;
         let value = match wire_type {
             WireType::Varint => Value::Varint(self.varint()?),
