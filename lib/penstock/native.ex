@@ -36,7 +36,7 @@ defmodule Penstock.Native do
   def stage_route(_outlet, _new, _partition, _n), do: :erlang.nif_error(:not_loaded)
   def stage_serve(_outlet, _partition), do: :erlang.nif_error(:not_loaded)
   def stage_mark_queues(_outlet), do: :erlang.nif_error(:not_loaded)
-  def stage_store(_outlet, _n), do: :erlang.nif_error(:not_loaded)
+  def stage_store(_outlet, _events, _n, _copy?), do: :erlang.nif_error(:not_loaded)
   def stage_keep(_outlet, _n), do: :erlang.nif_error(:not_loaded)
   def stage_spill(_outlet, _events, _n), do: :erlang.nif_error(:not_loaded)
   def stage_off_heap(_outlet), do: :erlang.nif_error(:not_loaded)

@@ -15,8 +15,9 @@ defmodule Penstock.Stage.Weighing do
   @type verdict :: :copy | :keep
   @type t :: %Weighing{verdict: verdict, left: non_neg_integer, period: pos_integer}
 
-  # So many chunks share a verdict at most, when it has been the same time after time.
-  @longest 16
+  # So many events share a verdict at first, and at most, when it has been the same time after time.
+  @shortest 256
+  @longest 4096
 
   # A copy of ordinary events, maps of atoms and numbers, is not quite twice as large, and the heap that they would be on
   # has as much again that is free.
@@ -26,7 +27,7 @@ defmodule Penstock.Stage.Weighing do
   @fewest 2
 
   @spec new() :: t
-  def new, do: %Weighing{verdict: :copy, left: 0, period: 1}
+  def new, do: %Weighing{verdict: :copy, left: 0, period: @shortest}
 
   @doc "What happens to a chunk of events; whether they have been weighed themselves."
   @spec judge(t, [term, ...], pos_integer) :: {verdict, weighed? :: boolean, t}
@@ -35,15 +36,25 @@ defmodule Penstock.Stage.Weighing do
     {verdict, true, weighing}
   end
 
-  def judge(%Weighing{left: left} = weighing, _events, _n),
-    do: {weighing.verdict, false, %{weighing | left: left - 1}}
+  def judge(%Weighing{} = weighing, _events, n), do: {weighing.verdict, false, spend(weighing, n)}
+
+  @doc "Whether events may leave the heap unweighed, because those just before them were worth it."
+  @spec copy?(t) :: boolean
+  def copy?(%Weighing{verdict: verdict, left: left}), do: verdict == :copy and left > 0
+
+  @doc "Notes that `n` events have left the heap unweighed. Large ones do so only once: the next are weighed."
+  @spec copied(t, pos_integer, large? :: boolean) :: t
+  def copied(%Weighing{} = weighing, _n, true), do: %{weighing | left: 0}
+  def copied(%Weighing{} = weighing, n, false), do: spend(weighing, n)
+
+  defp spend(%Weighing{left: left} = weighing, n), do: %{weighing | left: max(left - n, 0)}
 
   @doc "Weighs events."
   @spec weigh(t, [term, ...], pos_integer) :: {verdict, t}
   def weigh(%Weighing{} = weighing, events, n) do
     verdict = verdict(events, Native.stage_extent(events, n))
-    period = if verdict == weighing.verdict, do: min(2 * weighing.period, @longest), else: 1
-    {verdict, %Weighing{verdict: verdict, left: period - 1, period: period}}
+    period = if verdict == weighing.verdict, do: min(2 * weighing.period, @longest), else: @shortest
+    {verdict, %Weighing{verdict: verdict, left: max(period - n, 0), period: period}}
   end
 
   # Too large for a call to copy, or to compare with another.

@@ -24,7 +24,7 @@ use term_batch::{CHUNK, TermBatch};
 
 mod atoms {
     rustler::atoms! {
-        nil, infinity, first, last, mark, heap, full, buffered, exceeded, queued, demand, broadcast, partition,
+        nil, infinity, first, last, mark, heap, full, copied, buffered, exceeded, queued, demand, broadcast, partition,
         everyone, split, later, all, cancel, lagged, ahead, is, r#in = "in", block, drop_oldest,
     }
 }

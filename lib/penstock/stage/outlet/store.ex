@@ -14,8 +14,13 @@ defmodule Penstock.Stage.Outlet.Store do
 
   defp put(outlet, [], 0, discarded), do: {discarded, outlet}
 
-  defp put(%Outlet{core: core, shelf: shelf} = outlet, events, size, discarded) do
-    case Native.stage_store(core, size) do
+  defp put(%Outlet{core: core, shelf: shelf, weighing: weighing} = outlet, events, size, discarded) do
+    case Native.stage_store(core, events, size, Weighing.copy?(weighing)) do
+      {:copied, rest, stored, evicted, from_heap, marks, large?} ->
+        {_evicted, shelf} = Shelf.take(shelf, from_heap)
+        outlet = %{outlet | shelf: shelf, weighing: Weighing.copied(weighing, stored, large?)}
+        outlet |> Outlet.release(marks) |> put(rest, size - stored, discarded + evicted)
+
       {:full, staged} ->
         {recent, shelf} = Shelf.take_newest(shelf, staged)
         spill(%{outlet | shelf: shelf}, recent ++ events, size + staged, discarded)

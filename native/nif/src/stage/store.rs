@@ -13,14 +13,38 @@ use super::{StageOutlet, State, atoms};
 /// So many stay on the heap as they are.
 pub const HEAP_LIMIT: u64 = 10_000;
 
-/// Stores `n` events that nobody waits for on the owner's heap, as a number: `{heap, evicted, evicted_from_heap, refused,
-/// marks}`. `{full, staged}` when they make a chunk that may leave the heap, together with `staged` events that came
-/// before and are now the owner's alone: nothing is stored, and what happens to them is told by `stage_spill` and `stage_keep`.
+/// Stores the `n` events that nobody waits for.
+///
+/// On the owner's heap, as a number, that is `{heap, evicted, evicted_from_heap, refused, marks}`. `{full, staged}` when
+/// they make a chunk that may leave the heap, together with `staged` events that came before and are now the owner's
+/// alone: nothing is stored, and what happens to them is told by `stage_spill` and `stage_keep`. With `copy`, which is for
+/// events like those that have just been weighed, those of a deep buffer leave the heap at once, as many as a
+/// call has time for: `{copied, rest, stored, evicted, evicted_from_heap, marks, large}`.
 #[rustler::nif]
-fn stage_store<'a>(env: Env<'a>, outlet: &StageOutlet, n: u64) -> NifResult<Term<'a>> {
+fn stage_store<'a>(
+    env: Env<'a>,
+    outlet: &StageOutlet,
+    events: Term<'a>,
+    n: u64,
+    copy: bool,
+) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         let taken = n.min(state.outlet.buffer().room());
         if !state.is_shallow(taken) && taken > 0 {
+            if copy && state.staged == 0 {
+                let (rest, kept, stored) = state.store_natively(events, taken)?;
+                let large = state.newest_are_large();
+                return Ok((
+                    atoms::copied(),
+                    rest,
+                    kept,
+                    stored.evicted,
+                    stored.evicted_elsewhere,
+                    stored.released.len(),
+                    large,
+                )
+                    .encode(env));
+            }
             if state.staged.saturating_add(taken) >= CHUNK {
                 let staged = state.unstage();
                 return Ok((atoms::full(), staged).encode(env));
@@ -65,6 +89,11 @@ impl State {
     /// Whether the buffer stays shallow with `n` events more, all of them on the owner's heap.
     pub fn is_shallow(&self, n: u64) -> bool {
         self.off_heap() == 0 && self.outlet.buffer().count_with(n) <= HEAP_LIMIT
+    }
+
+    /// Whether the events that left the heap last took their time.
+    fn newest_are_large(&self) -> bool {
+        matches!(self.outlet.buffer().last(), Some(TermBatch::Native(last)) if last.are_large())
     }
 
     pub fn store_on_heap(&mut self, n: u64) -> Stored<()> {

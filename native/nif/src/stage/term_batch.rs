@@ -13,6 +13,9 @@ pub const CHUNK: u64 = 256;
 /// taking them out takes about as long as putting them in.
 const CHUNK_TIME: Duration = Duration::from_micros(150);
 
+/// Fewer than so many events in the time of a chunk are large ones.
+const FEW: u64 = 32;
+
 /// How many events are copied between two looks at the clock.
 const CLOCKED: u64 = 8;
 
@@ -99,6 +102,11 @@ impl EnvBatch {
     /// How many events it can still take. What was taken out frees nothing before the environment is freed.
     pub fn space(&self) -> u64 {
         if self.spent < CHUNK_TIME { CHUNK.saturating_sub(self.pushed) } else { 0 }
+    }
+
+    /// Whether few events took all the time that a whole chunk may take.
+    pub fn are_large(&self) -> bool {
+        self.spent >= CHUNK_TIME && self.pushed < FEW
     }
 
     /// Copies up to `n` of `events` in, at least one; the rest of them, and how many went in.
