@@ -43,8 +43,9 @@ mod atoms {
 const SUCCESSION: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(20);
 
-/// What servers of this VM hold, from their start to the end of their shutdown.
-static HELD: Mutex<Vec<Held>> = Mutex::new(Vec::new());
+/// What servers of this VM hold, from their start to the end of their shutdown; and what they held just before, and
+/// when that was: a call that still reads keeps the folder locked for a moment longer.
+static HELD: Mutex<Vec<(Held, Option<Instant>)>> = Mutex::new(Vec::new());
 
 #[derive(Clone, PartialEq, Eq)]
 struct Held {
@@ -168,16 +169,15 @@ struct Claim(Held);
 
 impl Claim {
     fn of(held: Held) -> Self {
-        lock().push(held.clone());
+        lock_recent().push((held.clone(), None));
         Self(held)
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut held_now = lock();
-        if let Some(index) = held_now.iter().position(|other| *other == self.0) {
-            held_now.swap_remove(index);
+        if let Some((_, left)) = lock_recent().iter_mut().find(|(held, left)| *held == self.0 && left.is_none()) {
+            *left = Some(Instant::now());
         }
     }
 }
@@ -199,14 +199,18 @@ async fn start(wanted: &Held, advertise: Option<Advertised>) -> Result<Server, S
     }
 }
 
+/// Whether a server of this VM holds what is wanted, or did until now.
 fn held_here(wanted: &Held) -> bool {
-    lock()
-        .iter()
-        .any(|held| held.port == wanted.port || wanted.data_dir.is_some() && held.data_dir == wanted.data_dir)
+    lock_recent().iter().any(|(held, _)| {
+        held.port == wanted.port || wanted.data_dir.is_some() && held.data_dir == wanted.data_dir
+    })
 }
 
-fn lock() -> std::sync::MutexGuard<'static, Vec<Held>> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+/// Without what was left too long ago to matter.
+fn lock_recent() -> std::sync::MutexGuard<'static, Vec<(Held, Option<Instant>)>> {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    held.retain(|(_, left)| left.is_none_or(|left| left.elapsed() < SUCCESSION));
+    held
 }
 
 fn describe<'a>(env: Env<'a>, error: &StartError, wanted: &Held) -> Term<'a> {

@@ -1,7 +1,7 @@
 defmodule Penstock.EventStore.ServerTest do
   use ExUnit.Case, async: true
 
-  alias Penstock.Error
+  alias Penstock.{Error, Event, EventStore}
   alias Penstock.EventStore.Server
 
   defp start!(options \\ []), do: start_supervised!({Server, [port: 0] ++ options}, id: make_ref())
@@ -84,9 +84,30 @@ defmodule Penstock.EventStore.ServerTest do
     assert_receive {:DOWN, ^monitor, :process, ^killed, :killed}
     # a synchronous call: the supervisor has dealt with the death before it answers
     assert [{__MODULE__.Killed, restarted, :worker, [Server]}] = Supervisor.which_children(supervisor)
-    assert restarted != killed
+    assert is_pid(restarted) and restarted != killed
     assert health(free) == "204"
     Supervisor.stop(supervisor)
+  end
+
+  test "a server that follows a killed one at once gets its folder, whoever still reads there" do
+    path = temporary_dir()
+    {:ok, first} = Server.start_link(port: 0, data_dir: path)
+    Process.flag(:trap_exit, true)
+    store = start_supervised!({EventStore, connection_string: Server.connection_string(first)})
+    events = for n <- 1..50, do: Event.new("e", %{n: n, more: String.duplicate("x", 20_000)})
+    {:ok, _} = EventStore.append(store, "s", events)
+
+    Enum.reduce(1..40, first, fn _round, server ->
+      connection = Server.connection_string(server)
+      reader = start_supervised!({EventStore, connection_string: connection}, id: make_ref())
+      readers = for _ <- 1..4, do: Task.async(fn -> EventStore.read(reader, "s") end)
+      Process.exit(server, :kill)
+      assert_receive {:EXIT, ^server, :killed}
+      assert {:ok, next} = Server.start_link(port: 0, data_dir: path)
+      for task <- readers, do: Task.await(task)
+      next
+    end)
+    |> Server.stop()
   end
 
   test "clients are told the address that is advertised, and the port listened on when it names none" do
