@@ -176,7 +176,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if let Some((_, left)) = lock_recent().iter_mut().find(|(held, left)| *held == self.0 && left.is_none()) {
+        if let Some((_, left)) =
+            lock_recent().iter_mut().find(|(held, left)| *held == self.0 && left.is_none())
+        {
             *left = Some(Instant::now());
         }
     }
