@@ -43,6 +43,9 @@ defmodule Penstock.TelemetryTest do
     assert_received {:telemetry, [:penstock, :stage, :subscribed], %{system_time: _},
                      %{stage: ^producer, role: :consumer, peer: ^consumer, tag: ^tag, type: :producer}}
 
+    # An event that came shows that the producer's monitor did, too: else the reason would be :noproc.
+    Stage.cast(producer, {:emit, [1]})
+    assert_receive {:handle_events, ^consumer, [1], _from}
     Process.exit(consumer, :kill)
 
     assert_receive {:telemetry, [:penstock, :stage, :cancelled], %{system_time: _},
