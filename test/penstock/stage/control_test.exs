@@ -160,7 +160,7 @@ defmodule Penstock.Stage.ControlTest do
     Stage.cast(producer, {:emit, [1, 2]})
     :ok = Stage.pause(producer)
     Process.exit(slow, :kill)
-    assert_receive {:handle_cancel, ^producer, {:down, :killed}, {^slow, :slow}}
+    assert_receive {:handle_cancel, ^producer, {:down, _reason}, {^slow, :slow}}
     assert batches(producer, eager) == []
     :ok = Stage.resume(producer)
     assert batches(producer, eager) == [[1, 2]]
@@ -299,7 +299,7 @@ defmodule Penstock.Stage.ControlTest do
     Stage.call(producer, {:emit, [1, 2]})
     Stage.demand(producer, :accumulate)
     Process.exit(slow, :kill)
-    assert_receive {:handle_cancel, ^producer, {:down, :killed}, {^slow, :slow}}
+    assert_receive {:handle_cancel, ^producer, {:down, _reason}, {^slow, :slow}}
     assert batches(producer, eager) == []
     Stage.demand(producer, :forward)
     assert batches(producer, eager) == [[1, 2]]
