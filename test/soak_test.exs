@@ -119,6 +119,7 @@ defmodule Penstock.SoakTest do
     assert {:error, :closed} = :gen_tcp.recv(server, 0, 5_000)
   end
 
+  @tag timeout: 300_000
   test "every wound changes the folder, and says what it did" do
     {folder, older} = {temporary_dir(), temporary_dir()}
 
@@ -127,7 +128,7 @@ defmodule Penstock.SoakTest do
           do: {file, File.dir?(file) || File.read!(file)}
     end
 
-    for seed <- 1..200 do
+    for seed <- 1..100 do
       Dice.take(seed, :wound)
       File.rm_rf!(folder)
       File.mkdir_p!(folder)

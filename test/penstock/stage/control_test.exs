@@ -311,7 +311,9 @@ defmodule Penstock.Stage.ControlTest do
     Stage.call(producer, {:emit, Enum.to_list(1..10_000)})
     assert %{buffered: 10_000, off_heap: 0} = Stage.info(producer)
     Stage.call(producer, {:emit, Enum.to_list(1..600)})
-    assert %{buffered: 10_600, off_heap: 512} = Stage.info(producer)
+    # how many of the last 600 depends on how long their copying takes
+    assert %{buffered: 10_600, off_heap: off_heap} = Stage.info(producer)
+    assert off_heap in 1..600
     assert %{off_heap: 0} = Stage.info(start(:consumer))
   end
 
