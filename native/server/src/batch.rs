@@ -21,7 +21,7 @@ use crate::batch_answer::{Problem, answer, expected};
 use crate::calls::Answers;
 use crate::engine::Engine;
 use crate::fault;
-use crate::messages::{Message, structured};
+use crate::messages::{Messages, structured};
 use crate::panics::guarded;
 use crate::proposal::{Proposal, parse_id};
 use crate::requests::Requests;
@@ -41,7 +41,7 @@ struct Batch {
 }
 
 /// The sending side of the answers, with room for one.
-type Permit = mpsc::OwnedPermit<Result<Message, Status>>;
+type Permit = mpsc::OwnedPermit<Result<Messages, Status>>;
 
 struct Call {
     engine: Arc<Engine>,
@@ -81,7 +81,7 @@ impl Call {
     async fn run(
         mut self,
         mut requests: Requests<BatchAppendReq>,
-        answers: mpsc::Sender<Result<Message, Status>>,
+        answers: mpsc::Sender<Result<Messages, Status>>,
     ) -> Result<(), Status> {
         let stopping = self.engine.stopping();
         tokio::pin!(stopping);
@@ -90,7 +90,7 @@ impl Call {
             if let Some(late) = self.late.front()
                 && let Some(permit) = room.take()
             {
-                permit.send(Ok(Message::of(late)));
+                permit.send(Ok(Messages::of(late)));
                 self.late.pop_front();
             }
             tokio::select! {
@@ -102,7 +102,7 @@ impl Call {
                     Some(request) => if let Some(answer) = self.take(request).await?
                         && let Some(permit) = room.take()
                     {
-                        permit.send(Ok(Message::of(&answer)));
+                        permit.send(Ok(Messages::of(&answer)));
                     },
                     None => return Ok(()),
                 },

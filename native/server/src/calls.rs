@@ -1,39 +1,43 @@
 //! One way to call every method: all requests as a stream, all answers as a stream.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
+use tokio::sync::oneshot;
+use tokio_stream::Empty;
 use tonic::body::Body;
 use tonic::codec::{CompressionEncoding, Streaming};
 use tonic::server::{Grpc, StreamingService};
 use tonic::{Request, Response, Status};
 
+use crate::body::Written;
 use crate::codec::ServerCodec;
 use crate::fault;
-use crate::messages::Message;
+use crate::messages::Messages;
 use crate::panics::caught;
 use crate::requests::{Requests, Watch, Watched};
 
-/// The answers to a call.
-pub struct Answers(Pin<Box<dyn Stream<Item = Result<Message, Status>> + Send>>);
+/// The answers to a call: some messages at a time.
+pub struct Answers(Pin<Box<dyn Stream<Item = Result<Messages, Status>> + Send>>);
 
 impl Answers {
     /// Answers that a stream makes.
-    pub fn new(stream: impl Stream<Item = Result<Message, Status>> + Send + 'static) -> Self {
+    pub fn new(stream: impl Stream<Item = Result<Messages, Status>> + Send + 'static) -> Self {
         Self(Box::pin(stream))
     }
 
     /// A single message as the whole answer.
     pub fn one(message: &impl prost::Message) -> Self {
-        Self::new(tokio_stream::once(Ok(Message::of(message))))
+        Self::new(tokio_stream::once(Ok(Messages::of(message))))
     }
 }
 
 impl Stream for Answers {
-    type Item = Result<Message, Status>;
+    type Item = Result<Messages, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match caught(|| self.0.as_mut().poll_next(context)) {
@@ -49,22 +53,27 @@ impl Stream for Answers {
 /// How large a request may be on the wire; what an append may hold is judged by the store.
 const MAX_REQUEST: usize = 16 * 1024 * 1024;
 
-struct Method<F>(Option<(F, Arc<Watch>)>);
+/// A method, and where its answers go: tonic reads the requests, and has no part in writing what is answered.
+struct Method<F>(Option<(F, Arc<Watch>, oneshot::Sender<Answers>)>);
 
 impl<F, R, T> StreamingService<T> for Method<F>
 where
     F: FnOnce(Requests<T>) -> R,
     R: Future<Output = Result<Answers, Status>> + Send + 'static,
 {
-    type Response = Message;
-    type ResponseStream = Answers;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Answers>, Status>> + Send>>;
+    type Response = Infallible;
+    type ResponseStream = Empty<Result<Infallible, Status>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Self::ResponseStream>, Status>> + Send>>;
 
     fn call(&mut self, request: Request<Streaming<T>>) -> Self::Future {
         match self.0.take() {
-            Some((method, watch)) => {
+            Some((method, watch, answered)) => {
                 let answers = method(Requests::new(request.into_inner(), watch));
-                Box::pin(async move { answers.await.map(Response::new) })
+                Box::pin(async move {
+                    // Who called may be gone.
+                    let _ = answered.send(answers.await?);
+                    Ok(Response::new(tokio_stream::empty()))
+                })
             }
             None => Box::pin(async { Err(fault::handler()) }),
         }
@@ -79,13 +88,18 @@ where
     R: Future<Output = Result<Answers, Status>> + Send + 'static,
 {
     let watch = request.body().watch();
-    Grpc::new(ServerCodec::<T>::default())
+    let (answered, mut answers) = oneshot::channel();
+    let response = Grpc::new(ServerCodec::<T>::default())
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Deflate)
         .max_decoding_message_size(MAX_REQUEST)
-        .max_encoding_message_size(usize::MAX)
-        .streaming(Method(Some((method, watch))), request)
-        .await
+        .streaming(Method(Some((method, watch, answered))), request)
+        .await;
+    match answers.try_recv() {
+        Ok(answers) => response.map(|_| Body::new(Written::new(answers))),
+        // It was refused, and the headers say why.
+        Err(_) => response,
+    }
 }
 
 /// Calls a method that takes one request.
@@ -117,7 +131,7 @@ mod tests {
         let stream = futures_util::stream::poll_fn(move |_| {
             assert!(left > 0, "a fault");
             left -= 1;
-            Poll::Ready(Some(Ok(Message::of(&wire::proto::Empty {}))))
+            Poll::Ready(Some(Ok(Messages::of(&wire::proto::Empty {}))))
         });
         let mut answers = Answers::new(stream);
         assert!(answers.next().await.unwrap().is_ok());

@@ -1,12 +1,12 @@
-//! Requests are decoded by prost; answers are written as they are.
+//! Requests are decoded by prost. Answers do not come this way: `body` writes them.
 
+use std::convert::Infallible;
 use std::marker::PhantomData;
 
 use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use crate::fault;
-use crate::messages::Message;
 
 /// The codec of a method whose requests are of one type.
 pub struct ServerCodec<T>(PhantomData<fn() -> T>);
@@ -18,13 +18,13 @@ impl<T> Default for ServerCodec<T> {
 }
 
 impl<T: prost::Message + Default + Send + 'static> Codec for ServerCodec<T> {
-    type Encode = Message;
+    type Encode = Infallible;
     type Decode = T;
-    type Encoder = Writer;
+    type Encoder = Nothing;
     type Decoder = Reader<T>;
 
-    fn encoder(&mut self) -> Writer {
-        Writer
+    fn encoder(&mut self) -> Nothing {
+        Nothing
     }
 
     fn decoder(&mut self) -> Reader<T> {
@@ -32,16 +32,19 @@ impl<T: prost::Message + Default + Send + 'static> Codec for ServerCodec<T> {
     }
 }
 
-/// Writes answers.
-pub struct Writer;
+/// Writes nothing, and needs no buffer for it.
+pub struct Nothing;
 
-impl Encoder for Writer {
-    type Item = Message;
+impl Encoder for Nothing {
+    type Item = Infallible;
     type Error = Status;
 
-    fn encode(&mut self, item: Message, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.write(out);
-        Ok(())
+    fn encode(&mut self, item: Infallible, _: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        match item {}
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(0, 0)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::fault;
 use crate::filter::Filter;
 use crate::judge::{Judged, judge};
 use crate::log::{Glance, Look, glance, position};
-use crate::messages::Message;
+use crate::messages::Messages;
 use crate::read::{Form, Origin};
 use crate::reading::{Next, PAGE, control, paged};
 use crate::subscription::{Start, confirmation, invalid_position, start_of_log, wait};
@@ -55,12 +55,12 @@ struct Window {
 }
 
 impl Filtered {
-    async fn next(mut self) -> (Vec<Message>, Next<Self>) {
+    async fn next(mut self) -> (Messages, Next<Self>) {
         loop {
             self.changes.mark_unchanged();
             let Glance { events, next, more } = match self.look().await {
                 Ok(glance) => glance,
-                Err(fault) => return (Vec::new(), Next::Fail(fault::of(fault))),
+                Err(fault) => return (Messages::default(), Next::Fail(fault::of(fault))),
             };
             self.cursor = next.unwrap_or(self.cursor);
             let (events, failed) = judge(&self.filter, events).await;
@@ -70,14 +70,14 @@ impl Filtered {
             }
             if !more && !self.live {
                 self.close(&mut found);
-                found.push(control(Content::CaughtUp(CaughtUp::default())));
+                found.push(&control(Content::CaughtUp(CaughtUp::default())));
                 self.live = true;
             }
             if !found.is_empty() {
                 return (found, Next::More(self));
             }
             if !more && let Err(status) = wait(&self.engine, &mut self.changes).await {
-                return (Vec::new(), Next::Fail(status));
+                return (Messages::default(), Next::Fail(status));
             }
         }
     }
@@ -91,8 +91,8 @@ impl Filtered {
     }
 
     /// Events of a window, and a checkpoint after it if one is due.
-    fn catch_up(&mut self, events: Vec<Judged>) -> Vec<Message> {
-        let mut found = Vec::new();
+    fn catch_up(&mut self, events: Vec<Judged>) -> Messages {
+        let mut found = Messages::default();
         self.considered += events.len() as u64;
         self.window.left = self.window.left.saturating_sub(events.len());
         for (pair, fits) in events {
@@ -101,7 +101,7 @@ impl Filtered {
             self.appended += u64::from(position >= self.confirmed);
             if fits && position > self.sent {
                 self.sent = position;
-                found.push(Message::Event { pair, ids: self.form.ids });
+                found.push_event(&pair, self.form.ids);
             }
         }
         if self.window.left == 0 {
@@ -116,13 +116,13 @@ impl Filtered {
     }
 
     /// Events in order, each followed by the checkpoint that it makes due.
-    fn go_live(&mut self, events: Vec<Judged>) -> Vec<Message> {
-        let mut found = Vec::new();
+    fn go_live(&mut self, events: Vec<Judged>) -> Messages {
+        let mut found = Messages::default();
         for (pair, fits) in events {
             let at = position(&pair);
             if fits {
                 self.sent = at;
-                found.push(Message::Event { pair, ids: self.form.ids });
+                found.push_event(&pair, self.form.ids);
             }
             self.appended += 1;
             if self.appended.is_multiple_of(self.interval()) {
@@ -133,18 +133,18 @@ impl Filtered {
     }
 
     /// Catching up ends with a checkpoint, unless it was sent.
-    fn close(&mut self, found: &mut Vec<Message>) {
+    fn close(&mut self, found: &mut Messages) {
         if self.closing {
             self.mark(found, self.sent.max(self.checkpoint.unwrap_or_default()));
         }
     }
 
-    fn mark(&mut self, found: &mut Vec<Message>, position: u64) {
+    fn mark(&mut self, found: &mut Messages, position: u64) {
         if self.checkpoint.is_some_and(|last| last >= position) {
             return;
         }
         self.checkpoint = Some(position);
-        found.push(control(Content::Checkpoint(Checkpoint {
+        found.push(&control(Content::Checkpoint(Checkpoint {
             commit_position: position,
             prepare_position: position,
             timestamp: None,
@@ -190,5 +190,5 @@ pub async fn all(engine: Arc<Engine>, form: Form, filter: Filter) -> Result<Answ
         closing: !from_end,
         live: false,
     };
-    Ok(paged(vec![confirmation()], filtered, |filtered| Box::pin(filtered.next())))
+    Ok(paged(confirmation(), filtered, |filtered| Box::pin(filtered.next())))
 }

@@ -4,7 +4,8 @@
 //! - `engine`: the store as many tasks share it, and how they hear of what is new
 //! - `disk`, `committer`: storage in a folder, and the thread that writes to it
 //! - `watchers`: who waits for something new
-//! - `route`, `calls`, `requests`, `codec`, `messages`, `ending`: from an HTTP request to a method, and its answers to bytes
+//! - `route`, `calls`, `requests`, `codec`, `messages`, `body`, `ending`: from an HTTP request to a method, and its
+//!   answers to bytes
 //! - `allowance`, `panics`: what a call may take, and what becomes of one that goes wrong
 //! - `append`, `batch`, `batch_answer`, `delete`: methods that write; `proposal` judges what they are sent
 //! - `read`, `reading`, `subscription`, `log`, `filter`, `judge`, `filtered`: the method that reads
@@ -16,6 +17,7 @@ mod allowance;
 mod append;
 mod batch;
 mod batch_answer;
+mod body;
 mod calls;
 mod codec;
 mod committer;

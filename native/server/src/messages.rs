@@ -1,23 +1,12 @@
-//! What the server answers with, message by message, and how each becomes bytes.
+//! What the server answers with, as the bytes that go over the wire.
 
-use bytes::{BufMut, Bytes};
-use prost::Message as _;
-use prost::encoding::{WireType, encoded_len_varint};
+use bytes::Bytes;
+use prost::encoding::encoded_len_varint;
 use store_core::{Pair, Record};
 
-/// One message of an answer.
-#[derive(Clone, Debug)]
-pub enum Message {
-    /// A message whose bytes are made.
-    Encoded(Bytes),
-    /// An event, which was encoded when it was appended.
-    Event {
-        /// The event, and the link that led to it.
-        pair: Pair,
-        /// In which form its ids are given.
-        ids: Ids,
-    },
-}
+/// Messages one after the other, each with the head that gRPC gives it.
+#[derive(Clone, Debug, Default)]
+pub struct Messages(Vec<u8>);
 
 /// The form of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,161 +17,187 @@ pub enum Ids {
     Structured,
 }
 
-impl Message {
-    /// Any message of the protocol.
+/// What is written of an event besides its own bytes and its stream's name, at most.
+const AROUND: usize = 128;
+
+impl Messages {
+    /// A message of the protocol, by itself.
     pub fn of(message: &impl prost::Message) -> Self {
-        Self::Encoded(message.encode_to_vec().into())
+        let mut messages = Self::default();
+        messages.push(message);
+        messages
     }
 
-    /// Writes the message.
-    pub fn write(&self, out: &mut impl BufMut) {
-        match self {
-            Self::Encoded(bytes) => out.put_slice(bytes),
-            Self::Event { pair, ids } => write_event(pair, *ids, out),
+    /// Events, in one form of ids.
+    pub fn events(events: &[Pair], ids: Ids) -> Self {
+        let records = events.iter().flat_map(|pair| [&pair.event, &pair.link]).flatten();
+        let room = records.map(|record| record.sent_length() + AROUND).sum();
+        let mut messages = Self(Vec::with_capacity(room));
+        for pair in events {
+            messages.push_event(pair, ids);
         }
+        messages
+    }
+
+    /// Adds any message of the protocol.
+    pub fn push(&mut self, message: &impl prost::Message) {
+        self.put_head(message.encoded_len());
+        self.0.extend_from_slice(&message.encode_to_vec());
+    }
+
+    /// Adds an event, which was encoded when it was appended.
+    pub fn push_event(&mut self, pair: &Pair, ids: Ids) {
+        let position = pair.link.as_ref().or(pair.event.as_ref()).map_or(0, |record| record.position);
+        let parts = [(EVENT, &pair.event), (LINK, &pair.link)].map(|(key, record)| {
+            let part = record.as_ref().map(|record| (record, record_length(record, ids)));
+            (key, part)
+        });
+        let lengths: usize = parts.iter().flat_map(|(_, part)| part).map(|part| field_length(part.1)).sum();
+        let length = lengths + 1 + encoded_len_varint(position);
+        self.put_head(field_length(length));
+        let out = &mut self.0;
+        put_length(out, EVENT, length);
+        for (key, part) in parts {
+            if let Some((record, length)) = part {
+                put_length(out, key, length);
+                put_record(out, record, ids);
+            }
+        }
+        put_number(out, COMMIT_POSITION, position);
+    }
+
+    /// Adds messages behind these.
+    pub fn append(&mut self, others: Self) {
+        if self.is_empty() {
+            *self = others;
+        } else {
+            self.0.extend_from_slice(&others.0);
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many bytes they are.
+    pub fn length(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Their bytes.
+    pub fn into_bytes(self) -> Bytes {
+        self.0.into()
+    }
+
+    /// Not compressed, and so long. No event comes near 4 GB.
+    fn put_head(&mut self, length: usize) {
+        self.0.push(0);
+        self.0.extend_from_slice(&(length as u32).to_be_bytes());
     }
 }
 
-/// Fields of `ReadResp` and `ReadEvent`.
-const EVENT: u32 = 1;
-const LINK: u32 = 2;
-const COMMIT_POSITION: u32 = 3;
-/// Fields of `RecordedEvent` and of its `StreamIdentifier`.
-const ID: u32 = 1;
-const STREAM_IDENTIFIER: u32 = 2;
-const STREAM_NAME: u32 = 3;
-/// A field of `UUID`, and those of what it holds.
-const STRUCTURED: u32 = 1;
-const MOST_SIGNIFICANT_BITS: u32 = 1;
-const LEAST_SIGNIFICANT_BITS: u32 = 2;
-
-fn write_event(pair: &Pair, ids: Ids, out: &mut impl BufMut) {
-    let position = pair.link.as_ref().or(pair.event.as_ref()).map_or(0, |record| record.position);
-    let lengths =
-        [&pair.event, &pair.link].map(|record| record.as_ref().map(|record| record_length(record, ids)));
-    let parts: usize = lengths.iter().flatten().map(|length| field_length(*length)).sum();
-    let mut heads = Heads::default();
-    heads.length_of(EVENT, parts + 1 + encoded_len_varint(position));
-    for ((field, record), length) in [(EVENT, &pair.event), (LINK, &pair.link)].into_iter().zip(lengths) {
-        if let (Some(record), Some(length)) = (record, length) {
-            heads.length_of(field, length);
-            write_record(record, ids, &mut heads, out);
-        }
-    }
-    heads.number(COMMIT_POSITION, position);
-    heads.write(out);
+/// Keys of fields that hold so many bytes, and of fields that hold a number.
+const fn of_bytes(field: u8) -> u8 {
+    field << 3 | 2
 }
 
+const fn of_number(field: u8) -> u8 {
+    field << 3
+}
+
+/// Of `ReadResp` and `ReadEvent`.
+const EVENT: u8 = of_bytes(1);
+const LINK: u8 = of_bytes(2);
+const COMMIT_POSITION: u8 = of_number(3);
+/// Of `RecordedEvent` and of its `StreamIdentifier`.
+const ID: u8 = of_bytes(1);
+const STREAM_IDENTIFIER: u8 = of_bytes(2);
+const STREAM_NAME: u8 = of_bytes(3);
+/// Of `UUID`, and of what it holds.
+const STRUCTURED: u8 = of_bytes(1);
+const MOST_SIGNIFICANT_BITS: u8 = of_number(1);
+const LEAST_SIGNIFICANT_BITS: u8 = of_number(2);
+
+#[inline]
 fn field_length(length: usize) -> usize {
     1 + encoded_len_varint(length as u64) + length
 }
 
+#[inline]
 fn record_length(record: &Record, ids: Ids) -> usize {
-    let rest = match ids {
-        Ids::Text => record.encoded.len(),
-        Ids::Structured => {
-            record.encoded.len() - Record::ID_LENGTH + field_length(structured(record.id).encoded_len())
-        }
+    let id = match ids {
+        Ids::Text => Record::ID_LENGTH,
+        Ids::Structured => field_length(field_length(Halves::of(record.id).length())),
     };
-    rest + field_length(field_length(record.name.len()))
+    record.encoded.len() - Record::ID_LENGTH + id + field_length(field_length(record.name.len()))
 }
 
 /// The event's bytes lack the stream's name, and have the id as text.
-fn write_record(record: &Record, ids: Ids, heads: &mut Heads, out: &mut impl BufMut) {
+#[inline]
+fn put_record(out: &mut Vec<u8>, record: &Record, ids: Ids) {
     let (id, rest) = record.encoded.split_at_checked(Record::ID_LENGTH).unwrap_or_default();
     match ids {
-        Ids::Text => {
-            heads.write(out);
-            out.put_slice(id);
-        }
-        Ids::Structured => heads.id(record.id),
+        Ids::Text => out.extend_from_slice(id),
+        Ids::Structured => Halves::of(record.id).put(out),
     }
-    heads.length_of(STREAM_IDENTIFIER, field_length(record.name.len()));
-    heads.length_of(STREAM_NAME, record.name.len());
-    heads.write(out);
-    out.put_slice(record.name.as_bytes());
-    out.put_slice(rest);
+    put_length(out, STREAM_IDENTIFIER, field_length(record.name.len()));
+    put_length(out, STREAM_NAME, record.name.len());
+    out.extend_from_slice(record.name.as_bytes());
+    out.extend_from_slice(rest);
+}
+
+/// The halves of an id; one that is 0 is left out.
+#[derive(Clone, Copy)]
+struct Halves([(u8, u64); 2]);
+
+impl Halves {
+    fn of(id: u128) -> Self {
+        Self([(MOST_SIGNIFICANT_BITS, (id >> 64) as u64), (LEAST_SIGNIFICANT_BITS, id as u64)])
+    }
+
+    fn length(self) -> usize {
+        self.0.iter().filter(|(_, half)| *half != 0).map(|(_, half)| 1 + encoded_len_varint(*half)).sum()
+    }
+
+    fn put(self, out: &mut Vec<u8>) {
+        let length = self.length();
+        put_length(out, ID, field_length(length));
+        put_length(out, STRUCTURED, length);
+        for (key, half) in self.0 {
+            if half != 0 {
+                put_number(out, key, half);
+            }
+        }
+    }
+}
+
+/// The key of a field, and how many bytes it holds: often few.
+#[inline]
+fn put_length(out: &mut Vec<u8>, key: u8, length: usize) {
+    match length {
+        ..0x80 => out.extend_from_slice(&[key, length as u8]),
+        0x80..0x4000 => out.extend_from_slice(&[key, length as u8 | 0x80, (length >> 7) as u8]),
+        _ => put_number(out, key, length as u64),
+    }
 }
 
 /// The bytes of the longest number.
 const LONGEST: usize = 10;
 
-/// Keys and numbers that come one after the other. They are written together, as a buffer that grows asks for room at
-/// each write.
-struct Heads {
-    bytes: [u8; Self::ROOM],
-    used: usize,
-}
-
-impl Default for Heads {
-    fn default() -> Self {
-        Self { bytes: [0; Self::ROOM], used: 0 }
+/// The key of a field, and the number that it holds: without a branch for each byte, as the halves of an id have ten.
+#[inline]
+fn put_number(out: &mut Vec<u8>, key: u8, number: u64) {
+    let mut bytes = [0; LONGEST];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = (number >> (7 * index)) as u8 | 0x80;
     }
-}
-
-impl Heads {
-    /// More than the seven keys and eight numbers that come together at most.
-    const ROOM: usize = 160;
-
-    fn length_of(&mut self, field: u32, length: usize) {
-        self.key(field, WireType::LengthDelimited);
-        self.varint(length as u64);
-    }
-
-    fn number(&mut self, field: u32, number: u64) {
-        self.key(field, WireType::Varint);
-        self.varint(number);
-    }
-
-    fn id(&mut self, id: u128) {
-        let id = structured(id);
-        self.length_of(ID, id.encoded_len());
-        let Some(wire::proto::uuid::Value::Structured(halves)) = id.value else { return };
-        self.length_of(STRUCTURED, halves.encoded_len());
-        for (field, half) in [
-            (MOST_SIGNIFICANT_BITS, halves.most_significant_bits),
-            (LEAST_SIGNIFICANT_BITS, halves.least_significant_bits),
-        ] {
-            // a number that is 0 is left out
-            if half != 0 {
-                self.number(field, half as u64);
-            }
-        }
-    }
-
-    fn key(&mut self, field: u32, wire_type: WireType) {
-        self.varint(u64::from(field << 3 | wire_type as u32));
-    }
-
-    #[inline]
-    fn varint(&mut self, number: u64) {
-        match self.bytes.get_mut(self.used) {
-            Some(place) if number < 0x80 => {
-                *place = number as u8;
-                self.used += 1;
-            }
-            _ => self.long_varint(number),
-        }
-    }
-
-    /// Without a branch for each byte: the halves of an id have ten.
-    #[inline]
-    fn long_varint(&mut self, number: u64) {
-        let place = self.bytes.get_mut(self.used..).and_then(|rest| rest.first_chunk_mut::<LONGEST>());
-        let Some(place) = place else { return };
-        for (index, byte) in place.iter_mut().enumerate() {
-            *byte = (number >> (7 * index)) as u8 | 0x80;
-        }
-        let length = encoded_len_varint(number);
-        if let Some(last) = place.get_mut(length - 1) {
-            *last &= 0x7f;
-        }
-        self.used += length;
-    }
-
-    fn write(&mut self, out: &mut impl BufMut) {
-        out.put_slice(self.bytes.get(..self.used).unwrap_or_default());
-        self.used = 0;
+    out.push(key);
+    let end = out.len() + encoded_len_varint(number);
+    out.extend_from_slice(&bytes);
+    out.truncate(end);
+    if let Some(last) = out.last_mut() {
+        *last &= 0x7f;
     }
 }
 
@@ -216,9 +231,10 @@ mod tests {
     }
 
     fn sent(pair: &Pair, ids: Ids) -> ReadResp {
-        let mut bytes = Vec::new();
-        Message::Event { pair: pair.clone(), ids }.write(&mut bytes);
-        ReadResp::decode(bytes.as_slice()).unwrap()
+        let bytes = Messages::events(std::slice::from_ref(pair), ids).into_bytes();
+        let (head, message) = bytes.split_at(5);
+        assert_eq!(head, [&[0][..], &(message.len() as u32).to_be_bytes()].concat());
+        ReadResp::decode(message).unwrap()
     }
 
     #[test]

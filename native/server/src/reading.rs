@@ -1,13 +1,13 @@
 //! Reads that end: pages of events, one after another as the client takes them.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::vec;
 
 use futures_util::Stream;
-use store_core::{Direction, Found, PageSize, Pair, StreamPage, StreamRead};
+use store_core::{Direction, Found, PageSize, StreamPage, StreamRead};
 use tonic::Status;
 use wire::proto::StreamIdentifier;
 use wire::proto::streams::ReadResp;
@@ -19,7 +19,7 @@ use crate::fault;
 use crate::filter::Filter;
 use crate::judge::judge;
 use crate::log::{Look, glance};
-use crate::messages::{Ids, Message};
+use crate::messages::Messages;
 use crate::read::{Form, Origin};
 
 /// What is read at once: enough to fill the client's window, little enough to hold for every reader.
@@ -38,36 +38,36 @@ pub enum Next<S> {
     Fail(Status),
 }
 
-type Step<S> = Pin<Box<dyn Future<Output = (Vec<Message>, Next<S>)> + Send>>;
+type Step<S> = Pin<Box<dyn Future<Output = (Messages, Next<S>)> + Send>>;
 
 struct Paged<S, F> {
-    ready: vec::IntoIter<Message>,
+    ready: Messages,
     step: F,
     next: Option<Next<S>>,
     running: Option<Step<S>>,
 }
 
 /// Messages, then what `step` makes of the state, again and again.
-pub fn paged<S, F>(first: Vec<Message>, state: S, step: F) -> Answers
+pub fn paged<S, F>(first: Messages, state: S, step: F) -> Answers
 where
     S: Send + Unpin + 'static,
     F: FnMut(S) -> Step<S> + Send + Unpin + 'static,
 {
-    Answers::new(Paged { ready: first.into_iter(), step, next: Some(Next::More(state)), running: None })
+    Answers::new(Paged { ready: first, step, next: Some(Next::More(state)), running: None })
 }
 
 impl<S: Unpin, F: FnMut(S) -> Step<S> + Unpin> Stream for Paged<S, F> {
-    type Item = Result<Message, Status>;
+    type Item = Result<Messages, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(message) = self.ready.next() {
-                return Poll::Ready(Some(Ok(message)));
+            if !self.ready.is_empty() {
+                return Poll::Ready(Some(Ok(mem::take(&mut self.ready))));
             }
             if let Some(running) = self.running.as_mut() {
                 let (messages, next) = ready!(running.as_mut().poll(context));
                 self.running = None;
-                self.ready = messages.into_iter();
+                self.ready = messages;
                 self.next = Some(next);
                 continue;
             }
@@ -80,14 +80,9 @@ impl<S: Unpin, F: FnMut(S) -> Step<S> + Unpin> Stream for Paged<S, F> {
     }
 }
 
-/// Events as messages.
-pub fn messages(events: Vec<Pair>, ids: Ids) -> Vec<Message> {
-    events.into_iter().map(|pair| Message::Event { pair, ids }).collect()
-}
-
 /// A message that is no event.
-pub fn control(content: Content) -> Message {
-    Message::of(&ReadResp { content: Some(content) })
+pub fn control(content: Content) -> ReadResp {
+    ReadResp { content: Some(content) }
 }
 
 #[derive(Clone)]
@@ -115,9 +110,10 @@ impl StreamReading {
     }
 
     /// The messages of a page, and what is to be read after it.
-    fn take(mut self, found: StreamPage) -> (Vec<Message>, Next<Self>) {
-        let mut messages = messages(found.page.events, self.form.ids);
-        self.left -= messages.len() as u64;
+    fn take(mut self, found: StreamPage) -> (Messages, Next<Self>) {
+        let events = found.page.events;
+        let mut messages = Messages::events(&events, self.form.ids);
+        self.left -= events.len() as u64;
         match found.page.next.filter(|_| self.left > 0) {
             Some(next) => {
                 self.from = next;
@@ -125,7 +121,7 @@ impl StreamReading {
             }
             None => {
                 if self.form.control {
-                    messages.push(control(Content::LastStreamPosition(found.last)));
+                    messages.push(&control(Content::LastStreamPosition(found.last)));
                 }
                 (messages, Next::End)
             }
@@ -162,18 +158,16 @@ pub async fn stream(engine: Arc<Engine>, name: String, form: Form, count: u64) -
         Found::Stream(found) => found,
         Found::Missing => {
             let stream_identifier = Some(StreamIdentifier { stream_name: name.into() });
-            return Ok(Answers::one(&ReadResp {
-                content: Some(Content::StreamNotFound(StreamNotFound { stream_identifier })),
-            }));
+            let missing = Content::StreamNotFound(StreamNotFound { stream_identifier });
+            return Ok(Answers::one(&control(missing)));
         }
     };
-    let mut first: Vec<Message> = reading
-        .skipped(&found)
-        .map(|revision| control(Content::FirstStreamPosition(revision)))
-        .into_iter()
-        .collect();
+    let mut first = Messages::default();
+    if let Some(revision) = reading.skipped(&found) {
+        first.push(&control(Content::FirstStreamPosition(revision)));
+    }
     let (events, next) = reading.take(found);
-    first.extend(events);
+    first.append(events);
     Ok(paged(first, next, |next| {
         Box::pin(async move {
             match next {
@@ -182,11 +176,11 @@ pub async fn stream(engine: Arc<Engine>, name: String, form: Form, count: u64) -
                         let (messages, next) = reading.take(found);
                         (messages, Next::More(next))
                     }
-                    Ok(Found::Missing) => (Vec::new(), Next::End),
-                    Err(status) => (Vec::new(), Next::Fail(status)),
+                    Ok(Found::Missing) => (Messages::default(), Next::End),
+                    Err(status) => (Messages::default(), Next::Fail(status)),
                 },
-                Next::End => (Vec::new(), Next::End),
-                Next::Fail(status) => (Vec::new(), Next::Fail(status)),
+                Next::End => (Messages::default(), Next::End),
+                Next::Fail(status) => (Messages::default(), Next::Fail(status)),
             }
         })
     }))
@@ -201,14 +195,14 @@ struct AllReading {
 }
 
 impl AllReading {
-    async fn page(mut self) -> Result<(Vec<Message>, Next<Self>), Status> {
+    async fn page(mut self) -> Result<(Messages, Next<Self>), Status> {
         let Form { direction, resolve, ids, .. } = self.form;
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
         // Who looks for few events among many looks at whole pages.
         let events = if self.filter.is_some() { PAGE.events } else { wanted.min(PAGE.events) };
         let look = Look { from: self.from, direction, size: PageSize { events, ..PAGE }, resolve };
         let page = self.engine.read(move |store, now| glance(store, look, now)).await.map_err(fault::of)?;
-        let (mut fitting, failed) = match &self.filter {
+        let (mut fitting, failed): (Vec<_>, _) = match &self.filter {
             Some(filter) => {
                 let (judged, failed) = judge(filter, page.events).await;
                 (judged.into_iter().filter(|(_, fits)| *fits).map(|(pair, _)| pair).collect(), failed)
@@ -225,7 +219,7 @@ impl AllReading {
             }
             (_, None) => Next::End,
         };
-        Ok((messages(fitting, ids), next))
+        Ok((Messages::events(&fitting, ids), next))
     }
 }
 
@@ -252,9 +246,9 @@ pub async fn all(
         }
     };
     let reading = AllReading { engine, form, filter: filter.map(Arc::new), from, left: count };
-    Ok(paged(Vec::new(), reading, |reading| {
-        Box::pin(
-            async move { reading.page().await.unwrap_or_else(|status| (Vec::new(), Next::Fail(status))) },
-        )
+    Ok(paged(Messages::default(), reading, |reading| {
+        Box::pin(async move {
+            reading.page().await.unwrap_or_else(|status| (Messages::default(), Next::Fail(status)))
+        })
     }))
 }

@@ -15,9 +15,9 @@ use crate::calls::Answers;
 use crate::engine::Engine;
 use crate::fault;
 use crate::log::{Glance, Look, glance};
-use crate::messages::Message;
+use crate::messages::Messages;
 use crate::read::{Form, Origin};
-use crate::reading::{Next, PAGE, control, messages, paged};
+use crate::reading::{Next, PAGE, control, paged};
 
 /// What is subscribed to.
 #[derive(Clone)]
@@ -37,24 +37,24 @@ struct Subscription {
 
 impl Subscription {
     /// The next messages, as soon as there are some.
-    async fn next(mut self) -> (Vec<Message>, Next<Self>) {
+    async fn next(mut self) -> (Messages, Next<Self>) {
         loop {
             self.changes.mark_unchanged();
             let Glance { events, next, more } = match self.glance().await {
                 Ok(glance) => glance,
-                Err(fault) => return (Vec::new(), Next::Fail(fault::of(fault))),
+                Err(fault) => return (Messages::default(), Next::Fail(fault::of(fault))),
             };
             self.cursor = next.unwrap_or(self.cursor);
-            let mut found = messages(events, self.form.ids);
+            let mut found = Messages::events(&events, self.form.ids);
             if !more && !self.live {
-                found.push(control(Content::CaughtUp(CaughtUp::default())));
+                found.push(&control(Content::CaughtUp(CaughtUp::default())));
             }
             self.live = !more;
             if !found.is_empty() {
                 return (found, Next::More(self));
             }
             if let Err(status) = wait(&self.engine, &mut self.changes).await {
-                return (Vec::new(), Next::Fail(status));
+                return (Messages::default(), Next::Fail(status));
             }
         }
     }
@@ -123,13 +123,13 @@ fn stopped() -> Status {
 }
 
 /// The first message of every subscription.
-pub fn confirmation() -> Message {
+pub fn confirmation() -> Messages {
     let subscription_id = Uuid::new_v4().hyphenated().to_string();
-    control(Content::Confirmation(SubscriptionConfirmation { subscription_id }))
+    Messages::of(&control(Content::Confirmation(SubscriptionConfirmation { subscription_id })))
 }
 
 fn answers(subscription: Subscription) -> Answers {
-    paged(vec![confirmation()], subscription, |subscription| Box::pin(subscription.next()))
+    paged(confirmation(), subscription, |subscription| Box::pin(subscription.next()))
 }
 
 /// Subscribes to a stream. Revisions are exclusive.
