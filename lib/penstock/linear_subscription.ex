@@ -82,7 +82,8 @@ defmodule Penstock.LinearSubscription do
   | `:unavailable`, `:deadline_exceeded`, `:cancelled`, `:not_leader` | tried again |
   | `:server`: any other status of the server | tried again |
   | `:stream_deleted` (a tombstone), `:access_denied`, `:unauthenticated`, `:unimplemented`, `:invalid_argument` | final |
-  | `:protocol`: the peer does not speak gRPC (another HTTP status, another content type, not HTTP/2) | final |
+  | somebody in the server's place who does not speak HTTP/2 (`:protocol`), or breaks its rules | tried again |
+  | `:protocol`: the peer does not speak gRPC (another HTTP status, another content type) | final |
   | `:protocol`: an event or another message cannot be decoded | final |
   | `:message_too_large`: an event is over `max_message_size` | final |
   | `:position_beyond_end`, with `on_position_beyond_end: :stop` | final |

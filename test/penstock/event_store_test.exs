@@ -194,10 +194,14 @@ defmodule Penstock.EventStoreTest do
       &EventStore.append(&1, "s", events(1))
     ]
 
-    # each over a connection of its own: one that is just ending is unavailable
-    for call <- calls do
+    # over a connection that was not used yet, and over one that is just ending
+    for first <- calls, then <- calls do
       store = start_supervised!({EventStore, connection_string: uri}, id: make_ref())
-      assert {:error, %Error{reason: :protocol, retry?: false}} = call.(store)
+
+      for call <- [first, then] do
+        assert {:error, %Error{reason: :protocol, retry?: false, message: message}} = call.(store)
+        assert message =~ ~s(it answered "HTTP/1.1 400 Bad Request")
+      end
     end
   end
 

@@ -200,11 +200,20 @@ defmodule Penstock.LinearSubscriptionTest do
       producer = subscribe(store, "s")
       await_info(producer, &(&1.ready_events == 3))
       :ok = Server.stop(server)
-      other = Penstock.OtherPeer.listen(port)
+      test = self()
+
+      Penstock.Answerer.start(
+        fn _, stream ->
+          send(test, :asked)
+          [Penstock.Answerer.head(stream, "404", "text/html"), Penstock.Answerer.ended(stream)]
+        end,
+        port
+      )
+
       monitor = Process.monitor(producer)
       tag = consume(producer, 1)
       assert producer |> take(tag, 1) |> revisions() == [0]
-      Penstock.OtherPeer.await_call(other)
+      assert_receive :asked, 10_000
       assert %{ready_events: 2} = LinearSubscription.info(producer)
       StageWire.ask(producer, tag, 10)
       assert producer |> take(tag, 2) |> revisions() == [1, 2]

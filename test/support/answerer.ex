@@ -10,8 +10,9 @@ defmodule Penstock.Answerer do
   Starts one and gives its connection string. `answer` is called with the number of the request, from 0 on over all
   connections, and the stream it came on; it gives the frames to send, or `:close`.
   """
-  def start(answer) do
-    {:ok, listener} = :gen_tcp.listen(0, [:binary, active: false, ip: {127, 0, 0, 1}, nodelay: true])
+  def start(answer, port \\ 0) do
+    options = [:binary, active: false, ip: {127, 0, 0, 1}, nodelay: true, reuseaddr: true]
+    {:ok, listener} = :gen_tcp.listen(port, options)
     {:ok, port} = :inet.port(listener)
     count = :counters.new(1, [])
     start_supervised!({Task, fn -> accept(listener, {answer, count}) end}, id: make_ref())
@@ -19,8 +20,18 @@ defmodule Penstock.Answerer do
   end
 
   defp accept(listener, answer) do
-    {:ok, socket} = :gen_tcp.accept(listener)
+    case :gen_tcp.accept(listener) do
+      {:ok, socket} ->
+        meet(socket, answer)
+        accept(listener, answer)
 
+      # the test that listens is over
+      {:error, :closed} ->
+        :ok
+    end
+  end
+
+  defp meet(socket, answer) do
     peer =
       spawn_link(fn ->
         receive do: (:yours -> :ok)
@@ -33,7 +44,6 @@ defmodule Penstock.Answerer do
 
     :ok = :gen_tcp.controlling_process(socket, peer)
     send(peer, :yours)
-    accept(listener, answer)
   end
 
   defp serve(socket, {answer, count} = how) do

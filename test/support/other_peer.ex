@@ -9,7 +9,7 @@ defmodule Penstock.OtherPeer do
       {:ok, listener} = :gen_tcp.listen(port, [:binary, active: false, reuseaddr: true, ip: {127, 0, 0, 1}])
       {:ok, port} = :inet.port(listener)
       send(test, {self(), :listening, port})
-      accept(listener, test)
+      accept(listener)
     end)
   end
 
@@ -17,18 +17,21 @@ defmodule Penstock.OtherPeer do
     receive do: ({^peer, :listening, port} -> port)
   end
 
-  def await_call(peer) do
-    receive do: ({^peer, :called} -> :ok)
+  @doc "Ends it, and frees its port."
+  def stop(peer) do
+    monitor = Process.monitor(peer)
+    Process.unlink(peer)
+    Process.exit(peer, :kill)
+    receive do: ({:DOWN, ^monitor, :process, _, _} -> :ok)
   end
 
-  defp accept(listener, test) do
+  defp accept(listener) do
     {:ok, socket} = :gen_tcp.accept(listener)
-    {:ok, _} = :gen_tcp.recv(socket, 0)
+    :gen_tcp.recv(socket, 0)
     :gen_tcp.send(socket, "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
     # closing with something unread would reset the connection, and the answer with it
     drain(socket)
-    send(test, {self(), :called})
-    accept(listener, test)
+    accept(listener)
   end
 
   defp drain(socket) do

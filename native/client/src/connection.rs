@@ -10,14 +10,15 @@ use http::uri::PathAndQuery;
 use tokio_stream::Stream;
 use tonic::client::Grpc;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Request, Status, Streaming};
 use wire::connection_string::Settings;
 use wire::error::Error;
 use wire::proto::streams::{AppendReq, ReadReq};
 
+use crate::hello::{Connector, Heard};
 use crate::raw::RawAnswers;
-use crate::road::Judged;
+use crate::road::{Channel, Judged};
 
 /// The largest message that is taken by default, in bytes: an event of 16 MB with its names and metadata.
 pub const MAX_MESSAGE_SIZE: u64 = 17 * 1024 * 1024;
@@ -75,8 +76,6 @@ impl Connection {
         let address = host.to_string();
         let mut endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| Unsupported::Address(address.clone(), error.to_string()))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
             .http2_max_header_list_size(MAX_HEADERS);
@@ -86,10 +85,11 @@ impl Connection {
         if let Some(timeout) = settings.keep_alive_timeout {
             endpoint = endpoint.keep_alive_timeout(timeout);
         }
-        let shared = endpoint.connect_lazy();
+        let heard = Heard::default();
+        let shared = endpoint.connect_with_connector_lazy(Connector::new(CONNECT_TIMEOUT, heard.clone()));
         Ok(Self {
             endpoint,
-            shared,
+            shared: Channel::new(shared, heard),
             address,
             deadline: settings.default_deadline,
             ping: settings.keep_alive_timeout,
@@ -115,7 +115,12 @@ impl Connection {
     /// A channel of its own for a long read: one that is not being read fills only its own connection's window, and
     /// never holds up what others do.
     pub(crate) async fn own(&self) -> Result<Channel, Error> {
-        self.endpoint.connect().await.map_err(|error| Error::from(tonic::Status::from_error(Box::new(error))))
+        let heard = Heard::default();
+        let connector = Connector::new(CONNECT_TIMEOUT, heard.clone());
+        let channel = self.endpoint.connect_with_connector(connector).await;
+        channel
+            .map(|channel| Channel::new(channel, heard))
+            .map_err(|error| Error::from(Status::from_error(Box::new(error))))
     }
 
     /// The error with the address in it, where it is the server that is missing or silent.
@@ -127,6 +132,7 @@ impl Connection {
             }
             Error::Unavailable { message } => Error::Unavailable { message: self.with_address(message) },
             Error::Protocol { message } => Error::Protocol { message: self.with_address(message) },
+            Error::NotHttp2 { message } => Error::NotHttp2 { message: self.with_address(message) },
             Error::Cancelled { message } => Error::Cancelled { message: self.with_address(message) },
             Error::DeadlineExceeded { message } => {
                 Error::DeadlineExceeded { message: self.with_address(message) }

@@ -8,6 +8,7 @@
 
 mod append;
 mod connection;
+mod hello;
 mod locate;
 mod owed;
 mod raw;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::timeout;
-use tonic::transport::Channel;
 use wire::error::Error;
 use wire::head::{Head, position_of};
 
 use crate::connection::{Connection, MAX_MESSAGE_SIZE, Spoken, read};
 use crate::requests::{Direction, From, Read};
+use crate::road::Channel;
 
 /// Where a stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Judges what comes back from the road: whether it is what gRPC asks an answer to be.
 //!
-//! A proxy that answers in the server's place, a call that ends without its status, a message that is cut or too large
+//! A proxy that answers in the server's place, a peer that speaks something else, a call that ends without its status, a message that is cut or too large
 //! are found here and become a [`Fault`], whatever kind of call it is. The bytes are passed on as they came.
 
 use std::error::Error;
@@ -12,13 +12,28 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use tonic::body::Body as TonicBody;
-use tonic::transport::Channel;
+use tonic::transport;
 use tower_service::Service;
 use wire::error::Fault;
+
+use crate::hello::Heard;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
 const STATUS: &str = "grpc-status";
+
+/// A channel, and what its connections heard that was no HTTP/2.
+#[derive(Debug, Clone)]
+pub(crate) struct Channel {
+    inner: transport::Channel,
+    heard: Heard,
+}
+
+impl Channel {
+    pub(crate) fn new(inner: transport::Channel, heard: Heard) -> Self {
+        Self { inner, heard }
+    }
+}
 
 /// A channel whose answers are judged.
 #[derive(Debug, Clone)]
@@ -40,14 +55,15 @@ impl Service<Request<TonicBody>> for Judged {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.channel.poll_ready(context).map_err(Into::into)
+        self.channel.inner.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<TonicBody>) -> Self::Future {
-        let answer = self.channel.call(request);
+        let answer = self.channel.inner.call(request);
+        let heard = self.channel.heard.clone();
         let limit = self.limit;
         Box::pin(async move {
-            let answer = answer.await?;
+            let answer = answer.await.map_err(|error| heard.reason(error.into()))?;
             head(answer.status(), answer.headers())?;
             let has_status = answer.headers().contains_key(STATUS);
             Ok(answer.map(|body| JudgedBody { body, framing: Framing::new(limit), has_status, fault: None }))

@@ -9,13 +9,13 @@ use futures_util::{FutureExt, StreamExt};
 use reader_core::{Fate, Progress, Reader, Start, Step, Verdict};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Streaming;
-use tonic::transport::Channel;
 use wire::error::{Error, Policy, Which};
 use wire::head::{Head, position_of};
 
 use crate::connection::{Connection, Spoken, read};
 use crate::locate::{End, Search};
 use crate::requests::subscribe;
+use crate::road::Channel;
 use crate::sink::{Batch, Counts, Report, Sink};
 
 /// A batch is closed at this size, so that what one event keeps alive stays small.

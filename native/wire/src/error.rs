@@ -144,6 +144,12 @@ pub enum Error {
         /// What it said instead.
         message: String,
     },
+    /// The peer does not even speak HTTP/2.
+    #[error("the peer does not speak gRPC over HTTP/2: {message}")]
+    NotHttp2 {
+        /// What it said instead.
+        message: String,
+    },
     /// The server speaks gRPC, and sent what is no message of its protocol.
     #[error("{what} cannot be decoded: {message}")]
     Undecodable {
@@ -279,7 +285,7 @@ impl Error {
             Self::DeadlineExceeded { .. } => "deadline_exceeded",
             Self::Unavailable { .. } => "unavailable",
             Self::Cancelled { .. } => "cancelled",
-            Self::Protocol { .. } | Self::Undecodable { .. } => "protocol",
+            Self::Protocol { .. } | Self::NotHttp2 { .. } | Self::Undecodable { .. } => "protocol",
             Self::TooLarge { .. } => "message_too_large",
             Self::PositionBeyondEnd { .. } => "position_beyond_end",
             Self::Server { .. } => "server",

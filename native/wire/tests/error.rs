@@ -252,6 +252,7 @@ fn a_fault_of_the_road_is_told_from_one_of_the_peer() {
         (Fault::NoStatus, "unavailable", true, "without a status"),
         (Fault::Cut, "unavailable", true, "in the middle of a message"),
         (Fault::ContentType("text/html".into()), "protocol", false, "text/html"),
+        (Fault::NotHttp2("SSH-2.0".into()), "protocol", true, "it answered \"SSH-2.0\""),
         (Fault::Flag(60), "protocol", false, "the flag 60"),
         (Fault::TooLarge { size: 20, limit: 10 }, "message_too_large", false, "20 bytes; the limit"),
     ] {
@@ -295,6 +296,7 @@ fn the_table_says_for_every_error_whether_it_is_asked_again() {
         (server(Code::NotFound), policy(false, true, false)),
         (server(Code::FailedPrecondition), policy(false, true, false)),
         (Error::Protocol { message: message() }, policy(false, false, true)),
+        (Error::NotHttp2 { message: message() }, policy(false, true, true)),
         (Error::Undecodable { what: Which::First, message: message() }, policy(false, false, true)),
         (Error::TooLarge { what: Which::First, size: 2, limit: 1 }, policy(false, false, true)),
         (Error::StreamDeleted { stream: stream() }, policy(false, false, false)),
@@ -347,7 +349,7 @@ fn a_call_that_the_closing_connection_cancelled_found_no_server() {
 }
 
 #[tokio::test]
-async fn a_peer_that_answers_http_1_is_told_from_one_that_is_away() {
+async fn a_peer_that_breaks_the_rules_of_http_2_is_told_from_one_that_is_away() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(async move {
@@ -357,7 +359,8 @@ async fn a_peer_that_answers_http_1_is_told_from_one_that_is_away() {
         let mut said = Vec::new();
         let _ = socket.read_to_end(&mut said).await;
     });
-    assert_eq!(call(address).await.reason(), "protocol");
+    let error = call(address).await;
+    assert!(Policy::of(&error).subscription, "{error}");
     server.await.unwrap();
     // The listener is gone with its task.
     let error = call(address).await;

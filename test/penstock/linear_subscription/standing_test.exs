@@ -71,6 +71,34 @@ defmodule Penstock.LinearSubscription.StandingTest do
     assert caught_up =~ "has caught up after revision 99"
   end
 
+  test "somebody in the server's place who speaks something else is named, and followed by the server" do
+    %{server: server, store: store} = start(data_dir: directory = temporary_dir())
+    port = Server.port(server)
+    fill(store, "s", 2)
+
+    lines =
+      logged(fn ->
+        producer = subscribe(store, "s")
+        tag = consume(producer, 10)
+        assert producer |> take(tag, 2) |> revisions() == [0, 1]
+        await_info(producer, &(&1.state == :subscribed))
+        stop(server)
+        peer = Penstock.OtherPeer.listen(port)
+        ^port = Penstock.OtherPeer.port(peer)
+
+        %{last_error: error} = await_info(producer, &match?(%Error{reason: :protocol}, &1.last_error))
+
+        assert error.message =~ ~s(127.0.0.1:#{port}: it answered "HTTP/1.1 400 Bad Request")
+        Penstock.OtherPeer.stop(peer)
+        start_again(port, directory)
+        fill(store, "s", 1)
+        assert producer |> take(tag, 1) |> revisions() == [2]
+        producer
+      end)
+
+    assert Enum.any?(lines, &(&1 =~ ~s(it answered "HTTP/1.1 400 Bad Request")))
+  end
+
   defp start_again(port, directory) do
     child =
       Supervisor.child_spec({Server, port: port, data_dir: directory}, id: make_ref(), restart: :temporary)

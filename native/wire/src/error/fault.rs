@@ -10,6 +10,9 @@ use super::{Error, Which};
 /// puts it into the status as its source, so that nobody has to tell it by its text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
+    /// The peer began with what is no HTTP/2: its first words.
+    #[error("it answered \"{0}\"")]
+    NotHttp2(String),
     /// Another HTTP status than 200, and no status of gRPC's.
     #[error("the answer has the HTTP status {0} and no gRPC status")]
     Http(StatusCode),
@@ -39,6 +42,7 @@ impl From<&Fault> for Error {
     fn from(fault: &Fault) -> Self {
         let message = fault.to_string();
         match fault {
+            Fault::NotHttp2(_) => Error::NotHttp2 { message },
             Fault::Http(status) if may_pass(*status) => Error::Unavailable { message },
             Fault::Http(_) | Fault::ContentType(_) => Error::Protocol { message },
             Fault::NoStatus | Fault::Cut => Error::Unavailable { message },

@@ -32,6 +32,8 @@ impl Policy {
                 Self { may_be_written: false, ..AGAIN }
             }
             Error::Server { code, .. } => Self::of_server(*code),
+            // whoever answered so was in the server's place, perhaps for a moment; a call's caller learns what it met
+            Error::NotHttp2 { .. } => Self { call: false, ..AGAIN },
             // what was asked may have been done before the answer became unreadable
             Error::Protocol { .. } | Error::Undecodable { .. } | Error::TooLarge { .. } => {
                 Self { may_be_written: true, ..REFUSED }

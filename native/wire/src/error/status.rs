@@ -102,8 +102,8 @@ fn on_the_way(status: &Status) -> Option<Error> {
     } else if source::<hyper::Error>(status).is_some_and(hyper::Error::is_timeout) {
         Some(Error::Unavailable { message: Error::NO_PONG.into() })
     } else if source::<h2::Error>(status).is_some_and(h2::Error::is_library) {
-        // the peer broke the rules of HTTP/2, or speaks something else
-        Some(Error::Protocol { message })
+        // what came broke the rules of HTTP/2: somebody between here and the server had a hand in it
+        Some(Error::Unavailable { message: format!("it broke the rules of HTTP/2: {message}") })
     } else if status.source().is_some() && status.code() != Code::ResourceExhausted && !cancelled(status) {
         Some(Error::Unavailable { message })
     } else {
