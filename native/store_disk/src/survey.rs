@@ -174,7 +174,7 @@ fn sort(names: &BTreeSet<String>) -> Result<Files, OpenError> {
 
 fn found(folder: &dyn Folder, id: u128, marker: Arc<dyn File>, files: Files) -> Result<Found, OpenError> {
     let synced = SyncedFile::read(folder, id).map_err(|error| unusable(SYNCED, &error))?;
-    let synced = synced.ok_or_else(|| damaged(SYNCED, "the file is damaged"))?;
+    let synced = synced.map_err(|what| damaged(SYNCED, what))?;
     let last = files.logs.last().copied().unwrap_or(0).max(synced.acknowledged.segment);
     let mut heads = Vec::new();
     for number in FIRST..=last {

@@ -13,6 +13,8 @@ const MAGIC: &[u8] = b"PSTKSYNC";
 const SLOT: usize = 64;
 /// Slots are on pages of their own.
 const APART: u64 = 4096;
+/// The file has this length from when it is made, before there is a store, so a kill or a power cut never leaves another.
+const LENGTH: usize = 2 * APART as usize;
 
 /// A place in the log: behind everything before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,17 +46,26 @@ impl SyncedFile {
     /// Makes it.
     pub fn create(folder: &dyn Folder, id: u128, says: Synced) -> io::Result<()> {
         let file = folder.create(SYNCED)?;
-        file.write_all_at(&vec![0; 2 * APART as usize], 0)?;
+        file.write_all_at(&vec![0; LENGTH], 0)?;
         let mut file = Self { file, id, turn: 0, dirty: false };
         file.write(says)?;
         file.write(says)?;
         file.sync()
     }
 
-    /// What it says; nothing if neither slot is whole.
-    pub fn read(folder: &dyn Folder, id: u128) -> io::Result<Option<Synced>> {
+    /// What it says, or what is wrong with it.
+    pub fn read(folder: &dyn Folder, id: u128) -> io::Result<Result<Synced, String>> {
         let file = folder.open(SYNCED, false)?;
-        Ok(newest(&read_all(file.as_ref())?, id).map(|(_, says)| says))
+        let length = file.length()?;
+        if length != LENGTH as u64 {
+            return Ok(Err(format!("it has {length} bytes, and is made with {LENGTH}")));
+        }
+        let bytes = read_all(file.as_ref())?;
+        if let Some(at) = between(&bytes) {
+            return Ok(Err(format!("there is something at byte {at}, where nothing is written")));
+        }
+        // a slot that is not whole may be one that was being written
+        Ok(newest(&bytes, id).map(|(_, says)| says).ok_or_else(|| "the file is damaged".to_owned()))
     }
 
     /// Opens it to go on writing.
@@ -88,6 +99,11 @@ impl SyncedFile {
         }
         Ok(())
     }
+}
+
+/// The first byte outside of the slots that is not zero.
+fn between(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().enumerate().position(|(at, byte)| at % APART as usize >= SLOT && *byte != 0)
 }
 
 fn newest(bytes: &[u8], id: u128) -> Option<(u64, Synced)> {

@@ -74,7 +74,7 @@ fn damage(files: &mut Files, other: &Files, random: &mut fastrand::Rng) -> Strin
     let at = random.usize(..bytes.len());
     let some = random.usize(1..5_000);
     let end = (at + some).min(bytes.len());
-    let what = match random.u8(..12) {
+    let what = match random.u8(..13) {
         0..=2 => {
             bytes[at] ^= 1 << random.u8(..8);
             format!("a bit at {at}")
@@ -115,6 +115,7 @@ fn damage(files: &mut Files, other: &Files, random: &mut fastrand::Rng) -> Strin
             files.insert(name.clone(), theirs.clone());
             return format!("{name}: that of another store");
         }
+        11 => return cut_with_its_witness(files, random),
         _ => {
             let stray = ["notes", "00000099.log", "00000001.log.bak", "keyspaces", "00000000.idx"];
             let stray = stray[random.usize(..stray.len())];
@@ -124,6 +125,20 @@ fn damage(files: &mut Files, other: &Files, random: &mut fastrand::Rng) -> Strin
     };
     files.insert(name.clone(), Some(bytes));
     format!("{name}: {what}")
+}
+
+/// Two damages at once: the log loses its last frame, and `synced` the slot that says how far it went.
+fn cut_with_its_witness(files: &mut Files, random: &mut fastrand::Rng) -> String {
+    let log = files.keys().rfind(|name| name.ends_with(".log")).unwrap().clone();
+    let (log_at, synced_at) = (last_byte(files, &log) - random.usize(..200), random.usize(..8192));
+    for (name, at) in [(log.as_str(), log_at), ("synced", synced_at)] {
+        files.get_mut(name).unwrap().as_mut().unwrap().truncate(at);
+    }
+    format!("{log}: cut at {log_at}, and synced: cut at {synced_at}")
+}
+
+fn last_byte(files: &Files, name: &str) -> usize {
+    files[name].as_ref().unwrap().iter().rposition(|byte| *byte != 0).unwrap()
 }
 
 /// Every answer is what it was, or an error that names a file.
@@ -196,6 +211,34 @@ fn a_damaged_store_is_refused_or_whole_and_a_refusal_changes_nothing() {
     println!(
         "{refused} refused, {as_before} whole, {unreadable} with events that cannot be read, and say so"
     );
+}
+
+#[test]
+fn a_synced_file_that_is_not_as_it_was_made_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("store");
+    let whole_files = made(&folder, 1).files;
+    let whole_synced = whole_files["synced"].clone().unwrap();
+    for length in [0, 1, 63, 64, 1072, 4095, 4096, 4160, 8191, 8193, 20_000] {
+        let mut damaged = whole_files.clone();
+        let mut bytes = whole_synced.clone();
+        bytes.resize(length, 0);
+        damaged.insert("synced".to_owned(), Some(bytes));
+        refused(&folder, &damaged, &format!("synced: it has {length} bytes, and is made with 8192"));
+    }
+    for at in [64, 4095, 4160, 8191] {
+        let mut damaged = whole_files.clone();
+        damaged.get_mut("synced").unwrap().as_mut().unwrap()[at] = 1;
+        refused(&folder, &damaged, &format!("synced: there is something at byte {at}"));
+    }
+}
+
+fn refused(folder: &Path, damaged: &Files, words: &str) {
+    restore(folder, damaged);
+    let error = open(folder, SEED, OPTIONS).err().unwrap().to_string();
+    assert!(error.contains(words), "{error}");
+    assert!(files(folder) == *damaged, "{words}: something changed");
+    assert!(!check(folder).unwrap().damaged.is_empty(), "{words}: not seen by a check");
 }
 
 #[test]
