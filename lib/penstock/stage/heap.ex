@@ -21,6 +21,9 @@ defmodule Penstock.Stage.Heap do
   @large 32
   @large_of_words 200
 
+  # In words: about what an event of a large message takes, and as much again.
+  @event 64
+
   # So few events do not make a heap grow by much.
   @few 16
 
@@ -41,32 +44,58 @@ defmodule Penstock.Stage.Heap do
   @grown {__MODULE__, :grown}
 
   @typedoc "How warm a stage is: `:warm`, or what counts its first messages."
-  @type t :: :warm | {left :: pos_integer, since :: integer | nil}
+  @type t :: :warm | {left :: pos_integer, since :: integer | :free | nil}
 
   @spec new() :: t
   def new, do: {@messages, nil}
 
-  @doc "Counts a message of a stage that is not warm yet."
-  @spec warm_up(State.t()) :: State.t()
-  def warm_up(%State{heap: {@messages, _since}} = stage),
-    do: %{stage | heap: {@messages - 1, System.monotonic_time(:millisecond)}}
+  @doc """
+  What a stage that is not warm yet does before it receives a message. Before the first one it sees whether its heap may grow
+  at all, or has been given the size that it has: with a large message at hand that is not to be found out, for any such call
+  collects the heap.
+  """
+  @spec look(t) :: t
+  def look({@messages, nil}) do
+    {limit, least} = settings()
+    if limit > 0 or least >= @working, do: :warm, else: {@messages, :free}
+  end
 
-  def warm_up(%State{heap: {1, since}} = stage) do
+  def look(heap), do: heap
+
+  @doc "Counts a message of a stage that is not warm yet, and has not handled this one."
+  @spec warm_up(t, message :: term) :: t
+  def warm_up({@messages, :free} = heap, {:"$gen_consumer", _from, events}) when length(events) >= @large do
+    size = length(events)
+    if large?(events, size), do: receive_large(size), else: count(heap)
+  end
+
+  def warm_up(heap, _message), do: count(heap)
+
+  # The message is outside of the heap as yet and comes into it with the first call that collects, which is that of the flag.
+  # In a heap that it just fits into it would be copied again while it is handled, and kept for long.
+  defp receive_large(size) do
+    grown(min(max(size * @event, @working), @most))
+    :warm
+  end
+
+  defp count({@messages, _since}), do: {@messages - 1, System.monotonic_time(:millisecond)}
+
+  defp count({1, since}) do
     if System.monotonic_time(:millisecond) - since <= @soon do
       {size, min} = sizes()
       if min < @working and size <= @working, do: widen(@working)
-      %{stage | heap: :warm}
+      :warm
     else
-      %{stage | heap: new()}
+      new()
     end
   end
 
-  def warm_up(%State{heap: {left, since}} = stage), do: %{stage | heap: {left - 1, since}}
+  defp count({left, since}), do: {left - 1, since}
 
   # The loop keeps the message until its callback has returned, so it is the loop that collects.
-  @spec collect_after(State.step(), large? :: boolean) :: State.step()
-  def collect_after({:noreply, stage}, true), do: {:noreply, stage, :collect}
-  def collect_after(step, _large?), do: step
+  @spec collect_after(State.step()) :: State.step()
+  def collect_after({:noreply, stage}), do: {:noreply, stage, :collect}
+  def collect_after(step), do: step
 
   # Whether a message with these events is a large one, by the look of the first of them.
   @spec large?([term], size :: non_neg_integer) :: boolean
@@ -113,19 +142,20 @@ defmodule Penstock.Stage.Heap do
   end
 
   defp grow(words) do
-    if limited?() do
-      false
-    else
-      before = Process.flag(:min_heap_size, words)
-      if Process.get(@grown) == nil, do: remind(before)
-      true
-    end
+    {limit, _least} = settings()
+    limit == 0 and grown(words)
   end
 
-  defp limited? do
+  defp grown(words) do
+    before = Process.flag(:min_heap_size, words)
+    if Process.get(@grown) == nil, do: remind(before)
+    true
+  end
+
+  defp settings do
     {:garbage_collection, settings} = :erlang.process_info(self(), :garbage_collection)
     %{size: limit} = settings[:max_heap_size]
-    limit > 0
+    {limit, settings[:min_heap_size]}
   end
 
   defp remind(least) do
@@ -144,26 +174,26 @@ defmodule Penstock.Stage.Heap do
   end
 
   @doc "Gives a heap that has grown back, if the stage has not done much of late."
-  @spec settle(State.t()) :: State.t()
-  def settle(stage) do
+  @spec settle(t) :: t
+  def settle(heap) do
     case Process.get(@grown) do
       nil ->
-        stage
+        heap
 
       {least, before} ->
         if reductions() - before > @much do
           remind(least)
-          stage
+          heap
         else
-          shrink(least, stage)
+          shrink(least)
         end
     end
   end
 
-  defp shrink(least, stage) do
+  defp shrink(least) do
     Process.delete(@grown)
     Process.flag(:min_heap_size, least)
     :erlang.garbage_collect()
-    if is_struct(stage, State), do: %{stage | heap: new()}, else: stage
+    new()
   end
 end

@@ -8,9 +8,12 @@ defmodule Penstock.Stage.Loop do
 
   require Logger
 
-  alias Penstock.Stage.{Heap, Report, Server, State}
+  alias Penstock.Stage.{Heap, Report, Server}
 
-  @typep environment :: {parent :: pid, name :: term, hibernate_after :: timeout}
+  @typep environment :: {parent :: pid, name :: term, hibernate_after :: timeout, Heap.t()}
+
+  # Every message goes through it.
+  @compile {:inline, next: 3, work: 4}
 
   @spec start(:link | :nolink, argument :: {module, term}, GenServer.options()) :: GenServer.on_start()
   def start(link, argument, options) do
@@ -41,7 +44,7 @@ defmodule Penstock.Stage.Loop do
   def init_it(starter, parent, registered, Server, argument, options) do
     name = name(registered)
     debug = debug(Keyword.get(options, :debug, []), name)
-    environment = {parent, name, Keyword.get(options, :hibernate_after, :infinity)}
+    environment = {parent, name, Keyword.get(options, :hibernate_after, :infinity), Heap.new()}
 
     case protected(fn -> Server.init(argument) end) do
       {:ok, stage} ->
@@ -114,7 +117,12 @@ defmodule Penstock.Stage.Loop do
   # Called by its full name, so that a stage is in new code with the next message after that was loaded.
   @doc false
   @spec loop(Penstock.Stage.State.t(), [:sys.dbg_opt()], environment) :: no_return
-  def loop(stage, debug, {_parent, _name, hibernate_after} = environment) do
+  def loop(stage, debug, {parent, name, hibernate_after, heap}) when heap != :warm,
+    do: next(stage, debug, {parent, name, hibernate_after, Heap.look(heap)})
+
+  def loop(stage, debug, environment), do: next(stage, debug, environment)
+
+  defp next(stage, debug, {_parent, _name, hibernate_after, _heap} = environment) do
     receive do
       message -> take(message, stage, debug, environment)
     after
@@ -126,10 +134,12 @@ defmodule Penstock.Stage.Loop do
     do: :proc_lib.hibernate(__MODULE__, :wake, [stage, debug, environment])
 
   @doc false
-  def wake(stage, debug, environment) do
+  def wake(stage, debug, {parent, name, hibernate_after, heap}) do
+    environment = {parent, name, hibernate_after, if(heap == :warm, do: :warm, else: Heap.look(heap))}
+
     receive do
       {:system, from, request} -> system(request, from, stage, debug, environment, true)
-      :"$penstock_rest" -> stage |> Heap.settle() |> hibernate(debug, environment)
+      :"$penstock_rest" -> hibernate(stage, debug, settle(environment))
       message -> take(message, stage, debug, environment)
     end
   end
@@ -138,13 +148,13 @@ defmodule Penstock.Stage.Loop do
     do: system(request, from, stage, debug, environment, false)
 
   defp take(:"$penstock_rest", stage, debug, environment),
-    do: stage |> Heap.settle() |> __MODULE__.loop(debug, environment)
+    do: __MODULE__.loop(stage, debug, settle(environment))
 
-  defp take({:EXIT, parent, reason} = message, stage, debug, {parent, _name, _after} = environment),
+  defp take({:EXIT, parent, reason} = message, stage, debug, {parent, _name, _after, _heap} = environment),
     do: stop(reason, message, stage, debug, environment)
 
-  defp take(message, %State{heap: {_left, _since}} = stage, debug, environment),
-    do: work(message, Heap.warm_up(stage), debug, environment)
+  defp take(message, stage, debug, {parent, name, hibernate_after, heap}) when heap != :warm,
+    do: work(message, stage, debug, {parent, name, hibernate_after, Heap.warm_up(heap, message)})
 
   defp take(message, stage, debug, environment), do: work(message, stage, debug, environment)
 
@@ -152,10 +162,12 @@ defmodule Penstock.Stage.Loop do
     message |> handle(stage) |> continue(message, stage, [], environment)
   end
 
-  defp work(message, stage, debug, {_parent, name, _after} = environment) do
+  defp work(message, stage, debug, {_parent, name, _after, _heap} = environment) do
     debug = :sys.handle_debug(debug, &Report.print/3, name, {:in, message})
     message |> handle(stage) |> continue(message, stage, debug, environment)
   end
+
+  defp settle({parent, name, hibernate_after, heap}), do: {parent, name, hibernate_after, Heap.settle(heap)}
 
   # What a start or a reply is to be followed by; it is not in the mailbox, so nothing comes before it.
   defp go_on(argument, stage, debug, environment) do
@@ -190,7 +202,7 @@ defmodule Penstock.Stage.Loop do
     __MODULE__.loop(stage, [], environment)
   end
 
-  defp continue(step, message, old, debug, {_parent, name, _after} = environment) do
+  defp continue(step, message, old, debug, {_parent, name, _after, _heap} = environment) do
     case {step, message} do
       {{:noreply, stage}, _message} ->
         __MODULE__.loop(stage, note(debug, name, {:noreply, stage}), environment)
@@ -245,7 +257,7 @@ defmodule Penstock.Stage.Loop do
     do: terminate({:exit, reason, nil}, message, stage, debug, environment)
 
   # Without a stack the stage ends because it wants to.
-  defp terminate({class, reason, stack}, message, stage, debug, {_parent, name, _after}) do
+  defp terminate({class, reason, stack}, message, stage, debug, {_parent, name, _after, _heap}) do
     report = fn reason, stack -> Report.ended(reason, stack, message, stage, debug, name) end
 
     case protected(fn -> Server.terminate(Report.reason(class, reason, stack), stage) end) do
@@ -259,7 +271,7 @@ defmodule Penstock.Stage.Loop do
     end
   end
 
-  defp system(request, from, stage, debug, {parent, _name, _after} = environment, hibernated?),
+  defp system(request, from, stage, debug, {parent, _name, _after, _heap} = environment, hibernated?),
     do:
       :sys.handle_system_msg(
         request,
@@ -302,7 +314,9 @@ defmodule Penstock.Stage.Loop do
   end
 
   @doc false
-  def format_status(why, [dictionary, state, parent, debug, {stage, {_parent, name, _after}, _hibernated?}]) do
+  def format_status(why, [dictionary, state, parent, debug, {stage, environment, _hibernated?}]) do
+    {_parent, name, _after, _heap} = environment
+
     [
       header: ~c"Status for stage #{inspect(name)}",
       data: [{~c"Status", state}, {~c"Parent", parent}, {~c"Logged events", :sys.get_log(debug)}]

@@ -124,7 +124,7 @@ defmodule Penstock.Stage.Outlet do
   @spec ask_ahead(t, Subscribers.id(), Subscribers.from(), pos_integer) ::
           non_neg_integer | {non_neg_integer, t} | {:ahead, ahead, pos_integer}
   def ask_ahead(%Outlet{route: route, sieves: sieves} = outlet, id, from, n)
-      when is_struct(route, Custom) or sieves != %{},
+      when is_struct(route, Custom) or map_size(sieves) > 0,
       do: ask(outlet, id, from, n)
 
   def ask_ahead(%Outlet{core: core} = outlet, id, _from, n) do
@@ -217,7 +217,7 @@ defmodule Penstock.Stage.Outlet do
 
   defp emit(%Outlet{core: core} = outlet, events, size) do
     case Native.stage_emit(core, size) do
-      id when is_integer(id) and outlet.sieves == %{} ->
+      id when is_integer(id) and map_size(outlet.sieves) == 0 ->
         Subscribers.deliver(outlet.subscribers, id, events)
         :delivered
 

@@ -9,6 +9,9 @@ defmodule Penstock.Stage.Producer do
 
   @most Options.most()
 
+  # On the way of every ask.
+  @compile {:inline, ask: 4, serve: 4, asked: 2}
+
   # Takes what a callback returned; its events go out.
   @spec noreply(term, State.t()) :: State.step()
   def noreply({:noreply, [], state}, stage), do: {:noreply, %{stage | state: state}}

@@ -162,8 +162,10 @@ defmodule Penstock.Stage.Server do
   def handle_info({:"$gen_consumer", {pid, _tag} = from, events}, %State{type: type} = stage)
       when is_pid(pid) and is_list(events) and type != :producer do
     size = length(events)
-    large? = Heap.large?(events, size)
-    from |> Consumer.receive_events(events, size, stage) |> Heap.collect_after(large?)
+
+    if Heap.large?(events, size),
+      do: from |> Consumer.receive_events(events, size, stage) |> Heap.collect_after(),
+      else: Consumer.receive_events(from, events, size, stage)
   end
 
   def handle_info({:"$gen_consumer", {_pid, tag}, {:cancel, reason}}, %State{type: type} = stage)
@@ -179,6 +181,9 @@ defmodule Penstock.Stage.Server do
   def handle_info({:"$gen_producer", from, {:ask, n}}, %State{paused: paused} = stage)
       when paused != nil and is_ask(from, n),
       do: Control.hold(from, n, stage)
+
+  def handle_info({:"$gen_producer", from, {:ask, n}}, %State{type: :producer} = stage) when is_ask(from, n),
+    do: Producer.ask(from, n, stage)
 
   def handle_info({:"$gen_producer", from, {:ask, n}}, stage) when is_ask(from, n),
     do: from |> Producer.ask(n, stage) |> pump()

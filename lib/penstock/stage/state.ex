@@ -2,7 +2,7 @@ defmodule Penstock.Stage.State do
   @moduledoc false
   # What a stage process knows of itself.
 
-  alias Penstock.Stage.{Heap, Outlet, Source, Subscribers}
+  alias Penstock.Stage.{Outlet, Source, Subscribers}
 
   @enforce_keys [:mod, :state, :type, :handle_demand, :handle_events]
   defstruct [
@@ -14,7 +14,6 @@ defmodule Penstock.Stage.State do
     :outlet,
     :backlog,
     :paused,
-    :heap,
     mode: :forward,
     sources: %{}
   ]
@@ -27,8 +26,7 @@ defmodule Penstock.Stage.State do
       state: state,
       type: type,
       handle_demand: &mod.handle_demand/2,
-      handle_events: &mod.handle_events/3,
-      heap: Heap.new()
+      handle_events: &mod.handle_events/3
     }
   end
 
@@ -54,7 +52,6 @@ defmodule Penstock.Stage.State do
           outlet: Outlet.t() | nil,
           backlog: :queue.queue(waiting) | nil,
           paused: nil | {mode_then :: :forward | :accumulate, asks :: [{Subscribers.id(), integer}]},
-          heap: Heap.t(),
           mode: :forward | [held],
           sources: %{(tag :: reference) => Source.t()}
         }

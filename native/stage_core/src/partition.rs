@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::dispatcher::{Claimed, Dispatcher};
 use crate::{AlreadySubscribed, Buffer, DemandDispatcher, DemandOptions, Keep, Part, UnknownSubscriber};
@@ -22,6 +22,8 @@ struct Partition<K> {
     subscribers: DemandDispatcher<K>,
     /// How many events wait here, and between them the numbers of marks.
     queue: Buffer<u64, u64>,
+    /// Where it stands among those with something in their queue, if it does.
+    place: usize,
 }
 
 impl<K: Copy + Ord> Partition<K> {
@@ -29,6 +31,7 @@ impl<K: Copy + Ord> Partition<K> {
         Self {
             subscribers: DemandDispatcher::new(DemandOptions::default()),
             queue: Buffer::new(None, Keep::Last),
+            place: 0,
         }
     }
 }
@@ -44,8 +47,8 @@ pub struct PartitionDispatcher<K> {
     /// As far as there was anything to note of them.
     partitions: Vec<Option<Box<Partition<K>>>>,
     count: usize,
-    /// Those with something in their queue.
-    queued: BTreeSet<usize>,
+    /// Those with something in their queue, in no order: they come and go with nearly every batch.
+    queued: Vec<usize>,
     /// Which partition a subscriber belongs to.
     homes: BTreeMap<K, usize>,
     /// How many events may be split: living demand and abandoned demand, less what is queued.
@@ -65,7 +68,7 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
         Self {
             partitions: Vec::new(),
             count,
-            queued: BTreeSet::new(),
+            queued: Vec::new(),
             homes: BTreeMap::new(),
             demand: 0,
             abandoned: 0,
@@ -120,6 +123,7 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
         if n == 0 {
             return partition < self.count;
         }
+        let place = self.queued.len();
         let Some(home) = self.partition(partition) else { return false };
         let mut rest = n;
         let empty = home.queue.is_empty();
@@ -133,7 +137,8 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
             home.queue.store(rest);
         }
         if empty && rest > 0 {
-            self.queued.insert(partition);
+            home.place = place;
+            self.queued.push(partition);
         }
         true
     }
@@ -154,13 +159,26 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
                 },
             };
             if home.queue.is_empty() {
-                self.queued.remove(&partition);
+                let place = home.place;
+                self.served(place);
             }
             match part {
                 Part::Events((key, n)) => return Some(Queued::Events(key, n)),
                 Part::Mark(mark) if self.pass(mark) => return Some(Queued::Mark),
                 Part::Mark(_) => {}
             }
+        }
+    }
+
+    /// Notes that nothing is queued any more for the partition that stands there; the last one takes its place.
+    fn served(&mut self, place: usize) {
+        if place < self.queued.len() {
+            self.queued.swap_remove(place);
+        }
+        if let Some(moved) = self.queued.get(place).copied()
+            && let Some(home) = self.known(moved)
+        {
+            home.place = place;
         }
     }
 

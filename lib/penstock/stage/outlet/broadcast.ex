@@ -99,7 +99,7 @@ defmodule Penstock.Stage.Outlet.Broadcast do
     do: deal(%{outlet | route: %{route | order: Map.to_list(members)}}, events, n)
 
   def deal(%Outlet{sieves: sieves, route: %Broadcast{order: members, lagging: 0}} = outlet, events, _n)
-      when sieves == %{} do
+      when map_size(sieves) == 0 do
     send_all(members, events)
     outlet
   end

@@ -6,7 +6,7 @@ defmodule Penstock.Stage.Outlet.Partition do
   require Logger
 
   alias Penstock.Native
-  alias Penstock.Stage.{Options, Outlet, Shelf, Subscribers}
+  alias Penstock.Stage.{Heap, Options, Outlet, Shelf, Subscribers}
   alias __MODULE__
 
   @enforce_keys [:names, :indexes, :count, :empty, :hash, :limit]
@@ -247,6 +247,8 @@ defmodule Penstock.Stage.Outlet.Partition do
   defp hand([], [], 0, _index, outlet), do: outlet
 
   defp hand([], events, n, index, %Outlet{route: %Partition{shelves: shelves} = route} = outlet) do
+    Heap.make_room(n)
+
     shelf =
       case shelves do
         %{^index => shelf} -> shelf

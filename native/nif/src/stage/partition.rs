@@ -25,23 +25,21 @@ fn stage_split<'a>(
     outlet.with(env, |state| {
         // Nothing is changed before all is known to be in order.
         state.outlet.dispatcher_mut().partitions()?;
-        let mut split: Vec<u64> = Vec::with_capacity(16);
-        for n in items(counts) {
-            if split.len() == MOST_COUNTS {
+        for (partition, n) in items(counts).enumerate() {
+            n?.decode::<u64>()?;
+            if partition == MOST_COUNTS {
                 return Err(Error::BadArg);
             }
-            split.push(n?.decode()?);
         }
         if !state.take_in(new) {
             return Ok(atoms::later().encode(env));
         }
         let partitions = state.outlet.dispatcher_mut().partitions()?;
         partitions.unrouted(none);
-        let dealt: Vec<_> = split
-            .into_iter()
-            .enumerate()
-            .map(|(partition, n)| route(env, partitions, partition, n))
-            .collect::<NifResult<_>>()?;
+        let mut dealt = Vec::with_capacity(16);
+        for (partition, n) in items(counts).enumerate() {
+            dealt.push(route(env, partitions, partition, n?.decode()?)?);
+        }
         Ok(dealt.encode(env))
     })
 }
