@@ -142,6 +142,23 @@ defmodule Penstock.SoakTest do
     end
   end
 
+  test "wounds meet every kind of file, however many there are of one" do
+    folder = temporary_dir()
+    names = ["penstock", "synced"] ++ for(number <- 1..50, kind <- ["log", "idx"], do: "#{number}.#{kind}")
+
+    sentences =
+      for seed <- 1..200 do
+        Dice.take(seed, :wound)
+        File.rm_rf!(folder)
+        File.mkdir_p!(folder)
+        for name <- names, do: File.write!(Path.join(folder, name), Dice.bytes(10))
+        folder |> Wound.throw([folder]) |> elem(1)
+      end
+
+    for kind <- ["penstock ", "synced ", ".log ", ".idx "],
+        do: assert(Enum.count(sentences, &(&1 =~ kind)) > 20, kind)
+  end
+
   test "a store that differs from what it held is told by where" do
     truth = %{all: [1, 2, 3], streams: %{"s" => [1, 2]}}
     assert Store.difference(truth, truth) == nil

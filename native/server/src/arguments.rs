@@ -4,11 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use server::{Advertised, Fsync, Options, Storage};
+use server::{Advertised, Fsync, Options, SEGMENT, SEGMENTS, Storage};
 
 /// What the command says of itself.
 pub const USAGE: &str = "\
-usage: server [--port N] [--data DIR [--fsync WHEN] | --memory] [--advertise HOST[:PORT]]
+usage: server [--port N] [--data DIR [--fsync WHEN] [--segment BYTES] | --memory]
+              [--advertise HOST[:PORT]]
        server --check DIR
 
 An EventStoreDB-compatible server on 127.0.0.1.
@@ -19,6 +20,11 @@ An EventStoreDB-compatible server on 127.0.0.1.
                  appends that wait are synced together), or already when the
                  operating system has it (never: what was acknowledged outlives the
                  server, but perhaps not the machine)
+  --segment BYTES
+                 begin another file of the log where one would become longer than
+                 BYTES, from 4096 to 1073741824 (default 67108864, which is 64 MiB).
+                 More and smaller files, each with its index, are more to look at
+                 for every read; what is there stays as it is
   --memory       keep events in memory until the server ends (the default)
   --advertise HOST[:PORT]
                  tell clients that the server is at HOST, a name or an IP address,
@@ -48,7 +54,7 @@ pub enum Asked {
 /// A sentence that names the argument, what it got and what it takes.
 pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, String> {
     let (mut port, mut data, mut memory, mut advertise) = (2113, None, false, None);
-    let (mut fsync, mut check, mut given) = (None, None, 0);
+    let (mut fsync, mut segment, mut check, mut given) = (None, None, None, 0);
     while let Some(argument) = arguments.next() {
         given += 1;
         // What is not UTF-8 is no option; it may be the name of a folder.
@@ -73,6 +79,13 @@ pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, Str
                     _ => return Err(format!("--fsync takes group or never, not {value:?}")),
                 });
             }
+            Some(option @ "--segment") => {
+                let takes = format!("a number of bytes from {} to {}", SEGMENTS.start(), SEGMENTS.end());
+                let value = value(option, &takes, &mut arguments)?;
+                let number = value.to_str().and_then(|text| text.parse::<u64>().ok());
+                let number = number.filter(|number| SEGMENTS.contains(number));
+                segment = Some(number.ok_or_else(|| format!("--segment takes {takes}, not {value:?}"))?);
+            }
             Some(option @ "--check") => {
                 check = Some(PathBuf::from(value(option, "a folder", &mut arguments)?));
             }
@@ -92,14 +105,17 @@ pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, Str
     if fsync.is_some() && data.is_none() {
         return Err("--fsync needs --data".to_owned());
     }
+    if segment.is_some() && data.is_none() {
+        return Err("--segment needs --data".to_owned());
+    }
     let storage = match (data, memory) {
         (Some(_), true) => return Err("--data and --memory exclude each other".to_owned()),
         (Some(folder), false) => Storage::Disk(folder),
         (None, _) => Storage::Memory,
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let fsync = fsync.unwrap_or_default();
-    Ok(Asked::Start(Options { fsync, advertise, ..Options::new(address, storage) }))
+    let (fsync, segment) = (fsync.unwrap_or_default(), segment.unwrap_or(SEGMENT));
+    Ok(Asked::Start(Options { fsync, segment, advertise, ..Options::new(address, storage) }))
 }
 
 /// The value of an option. One that looks like another option is rather a value that was forgotten.

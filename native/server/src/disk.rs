@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use store_disk::{Fsync, OpenError, Opened, Options};
+use store_disk::{OpenError, Opened, Options};
 
 use crate::server::StartError;
 
 /// Opens the store in a folder, or makes one there; `seed` is a number that nobody had before.
-pub async fn open(folder: PathBuf, fsync: Fsync, seed: u128) -> Result<Opened, StartError> {
+pub async fn open(folder: PathBuf, options: Options, seed: u128) -> Result<Opened, StartError> {
     let path = folder.clone();
-    let options = Options { fsync, ..Options::default() };
     // A panic there is a failure to start, not the end of whoever starts.
     match tokio::task::spawn_blocking(move || store_disk::open(&path, seed, options)).await {
         Ok(Ok(opened)) => Ok(opened),

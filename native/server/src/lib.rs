@@ -50,4 +50,4 @@ mod web;
 
 pub use advertise::{Advertised, NotAdvertised};
 pub use server::{Ended, Options, Server, StartError, Storage};
-pub use store_disk::{Finding, Fsync, OpenError, check};
+pub use store_disk::{Finding, Fsync, OpenError, SEGMENT, SEGMENTS, check};

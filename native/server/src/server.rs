@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use store_core::Store;
-use store_disk::Fsync;
+use store_disk::{Fsync, SEGMENT};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -39,6 +39,8 @@ pub struct Options {
     pub storage: Storage,
     /// When an append to a folder is acknowledged.
     pub fsync: Fsync,
+    /// How long a file of the log in a folder may become, in bytes: one of [`SEGMENTS`](crate::SEGMENTS).
+    pub segment: u64,
     /// Where clients are told to find it; without one, where it listens.
     pub advertise: Option<Advertised>,
 }
@@ -47,7 +49,7 @@ impl Options {
     /// A server that listens here, keeps events there, and leaves the rest as it is.
     #[must_use]
     pub fn new(address: SocketAddr, storage: Storage) -> Self {
-        Self { address, storage, fsync: Fsync::default(), advertise: None }
+        Self { address, storage, fsync: Fsync::default(), segment: SEGMENT, advertise: None }
     }
 }
 
@@ -118,7 +120,12 @@ impl Server {
         let address =
             listener.local_addr().map_err(|error| StartError::Address { address: options.address, error })?;
         let (stop, stopping) = watch::channel(false);
-        let engine = open(options.storage, options.fsync, stopping.clone()).await?;
+        let kept = store_disk::Options {
+            fsync: options.fsync,
+            segment: options.segment,
+            ..store_disk::Options::default()
+        };
+        let engine = open(options.storage, kept, stopping.clone()).await?;
         let node = Node {
             engine: engine.clone(),
             instance: Uuid::new_v4(),
@@ -193,14 +200,14 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 async fn open(
     storage: Storage,
-    fsync: Fsync,
+    options: store_disk::Options,
     stopping: watch::Receiver<bool>,
 ) -> Result<Arc<Engine>, StartError> {
     let seed = Uuid::new_v4().as_u128();
     let engine = match storage {
         Storage::Memory => Engine::in_memory(Store::in_memory(seed), stopping),
         Storage::Disk(folder) => {
-            let opened = disk::open(folder, fsync, seed).await?;
+            let opened = disk::open(folder, options, seed).await?;
             Engine::on_disk(opened, stopping).map_err(|error| StartError::Storage(error.to_string()))?
         }
     };
@@ -215,7 +222,7 @@ mod tests {
     use super::*;
 
     async fn engine(folder: &std::path::Path, stopping: watch::Receiver<bool>) -> Arc<Engine> {
-        open(Storage::Disk(folder.to_owned()), Fsync::Group, stopping).await.unwrap()
+        open(Storage::Disk(folder.to_owned()), store_disk::Options::default(), stopping).await.unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Output, Stdio};
+
+use common::{Process, all, any, append, client, event};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_penstock-server");
 
@@ -36,6 +40,14 @@ fn wrong_arguments_are_named_and_answered_with_the_usage_and_2() {
         (&["--verbose"], "unknown argument \"--verbose\""),
         (&["--data", "--memory"], "--data needs a folder, but is followed by \"--memory\""),
         (&["--port", "--help"], "--port needs a number from 0 to 65535, but is followed by \"--help\""),
+        (
+            &["--data", "x", "--segment", "4095"],
+            "--segment takes a number of bytes from 4096 to 1073741824, not \"4095\"",
+        ),
+        (&["--data", "x", "--segment", "1073741825"], "--segment takes a number of bytes"),
+        (&["--data", "x", "--segment", "64MB"], "--segment takes a number of bytes"),
+        (&["--segment"], "--segment needs a number of bytes"),
+        (&["--segment", "4096"], "--segment needs --data"),
         (&["--advertise"], "--advertise needs HOST or HOST:PORT"),
         (&["--advertise", "a:b"], "--advertise takes HOST or HOST:PORT, a name or an IP address"),
         (&["--advertise", "a:b"], "not \"a:b\""),
@@ -97,6 +109,7 @@ fn help_names_the_default_of_every_option() {
         "default 2113",
         "--memory keep events in memory until the server ends (the default)",
         "(default: where it listens)",
+        "from 4096 to 1073741824 (default 67108864, which is 64 MiB)",
     ] {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
@@ -129,4 +142,38 @@ fn a_check_says_what_is_whole_and_what_is_damaged_and_changes_nothing() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.starts_with("damaged: 00000001.log: the frame at byte 128 is damaged or missing"), "{text}");
     assert_eq!(std::fs::read(path.join("00000001.log")).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_log_is_kept_in_files_of_the_length_asked_for_and_goes_on_with_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, mut bodies) = (folder.path().join("data"), Vec::new());
+    for segment in ["4096", "65536"] {
+        let mut process = Process::start_with(&data, &["--segment", segment]);
+        let mut client = client(&process.address).await;
+        for number in 0..20_u8 {
+            let body = vec![number; 1_000];
+            append(&mut client, "s", any(), vec![event(body.clone())]).await.unwrap();
+            bodies.push(body);
+        }
+        let found = all(&mut client, "s").await;
+        assert!(found.into_iter().map(|(_, body)| body).eq(bodies.iter().cloned()));
+        assert!(Command::new("kill").arg(process.child.id().to_string()).status().unwrap().success());
+        process.child.wait().unwrap();
+    }
+    let mut lengths = Vec::new();
+    for entry in std::fs::read_dir(&data).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_str().unwrap().ends_with(".log") {
+            lengths.push(entry.metadata().unwrap().len());
+        }
+    }
+    lengths.sort_unstable();
+    let (last, sealed) = lengths.split_last().unwrap();
+    assert!(
+        sealed.len() >= 5 && sealed.iter().all(|length| *length <= 4096) && *last > 20_000,
+        "{lengths:?}"
+    );
+    let output = run(&["--check", data.to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("00000001.idx: whole"), "{text}");
 }

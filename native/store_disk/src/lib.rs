@@ -67,5 +67,6 @@ pub use keeper::{Done, commit};
 pub use marker::FORMAT;
 pub use open::{Fsync, Opened, Options, open, open_in};
 pub use os::OsFolder;
+pub use segment::{SEGMENT, SEGMENTS};
 pub use shared::Fetcher;
 pub use wait::without_waiting;

@@ -33,7 +33,7 @@ pub enum Fsync {
 pub struct Options {
     /// When an append is acknowledged.
     pub fsync: Fsync,
-    /// How long a segment may become, in bytes.
+    /// How long a segment may become, in bytes: one of [`SEGMENTS`](crate::SEGMENTS).
     pub segment: u64,
     /// Whether what nobody waits for has a thread of its own.
     pub helper: bool,

@@ -12,6 +12,9 @@ use crate::marker::FORMAT;
 pub const HEAD: u64 = 128;
 /// A segment is sealed when a batch would make it longer than this.
 pub const SEGMENT: u64 = 64 * 1024 * 1024;
+/// The lengths that may be asked for instead. Places in a segment have 32 bits, and a batch longer than a segment has one
+/// of its own.
+pub const SEGMENTS: std::ops::RangeInclusive<u64> = 4096..=1024 * 1024 * 1024;
 /// The number of the first one.
 pub const FIRST: u32 = 1;
 

@@ -23,7 +23,7 @@ defmodule Penstock.Soak.ServerProcess do
   defp binary, do: System.fetch_env!("PENSTOCK_SERVER")
 
   @doc """
-  Starts it on a folder; owned by the calling process.
+  Starts it on a folder; owned by the calling process. `:arguments` are further ones.
 
   `{:ok, server}` once it answers, `{:refused, status, text}` when it ended before, or `:hangs`.
   """
@@ -43,7 +43,7 @@ defmodule Penstock.Soak.ServerProcess do
           "--data",
           folder,
           "--port",
-          "#{port}"
+          "#{port}" | Keyword.get(opts, :arguments, [])
         ]
       ])
 

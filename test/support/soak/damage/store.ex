@@ -10,10 +10,14 @@ defmodule Penstock.Soak.Damage.Store do
   # What it takes for a part of it to be sealed, in appends of nearly the largest size.
   @large 90
   @large_bytes 900_000
+  # How long the files of the log of a small one are, in bytes.
+  @segments [4_096, 16_384, 65_536]
+  # How many of them are sealed at least.
+  @sealed 3
 
   @doc """
-  Builds one: `%{folder:, older:, truth:, streams:}`, where older is a list of folders. A `:large` one has parts
-  that are sealed.
+  Builds one: `%{folder:, older:, truth:, streams:}`, where older is a list of folders. A `:small` one has small
+  parts of which some are sealed, a `:large` one has them as large as they are by default.
   """
   def build(root, size) do
     ledger = Ledger.new()
@@ -36,16 +40,26 @@ defmodule Penstock.Soak.Damage.Store do
     %{folder: folder, older: Enum.drop(older, -1), truth: List.last(truths), streams: streams}
   end
 
-  # One run of the server, ended in order or not.
+  # One run of the server, ended in order or not. Small files of the log have it seal some.
   defp live(folder, streams, ledger, life, large) do
-    {:ok, server} = ServerProcess.start(folder)
+    arguments = if large == 0, do: ["--segment", "#{Dice.pick(@segments)}"], else: []
+    {:ok, server} = ServerProcess.start(folder, arguments: arguments)
     {:ok, store} = EventStore.start_link(connection_string: "esdb://127.0.0.1:#{server.port}?tls=false")
     for turn <- 1..Dice.between(5, 60), do: act(store, server.port, streams, ledger, {life, turn})
     for _ <- 1..large//1, do: Writer.append(store, Dice.pick(streams), [large_event()], ledger)
+    until_sealed(store, server.port, streams, ledger, {folder, life, 1_000})
     truth = read(store, server.port, streams)
     GenServer.stop(store)
     ServerProcess.stop(server, Dice.pick(["KILL", "TERM"]))
     truth
+  end
+
+  # A file of the log has its index once it is sealed.
+  defp until_sealed(store, port, streams, ledger, {folder, life, turn}) do
+    if length(Path.wildcard(Path.join(folder, "*.idx"))) < @sealed do
+      act(store, port, streams, ledger, {life, turn})
+      until_sealed(store, port, streams, ledger, {folder, life, turn + 1})
+    end
   end
 
   defp large_event do

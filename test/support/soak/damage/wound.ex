@@ -42,8 +42,23 @@ defmodule Penstock.Soak.Damage.Wound do
     |> Enum.sort()
   end
 
+  # Of every kind of file alike, however many of one there are.
+  defp one_of(files) do
+    kinds = files |> Enum.group_by(&kind/1) |> Enum.sort()
+    {_kind, alike} = Dice.pick(kinds)
+    Dice.pick(alike)
+  end
+
+  # Files that are numbered are of one kind, any other is one of its own.
+  defp kind(file) do
+    case Path.extname(file) do
+      "" -> file
+      extension -> extension
+    end
+  end
+
   defp throw(:swap, folder, files, _older) do
-    {one, other} = {Dice.pick(files), Dice.pick(files)}
+    {one, other} = {one_of(files), one_of(files)}
     {left, right} = {read(folder, one), read(folder, other)}
     write(folder, one, right)
     write(folder, other, left)
@@ -51,7 +66,7 @@ defmodule Penstock.Soak.Damage.Wound do
   end
 
   defp throw(:older, folder, files, older) do
-    {file, source} = {Dice.pick(files), Dice.pick(older)}
+    {file, source} = {one_of(files), Dice.pick(older)}
 
     case File.read(Path.join(source, file)) do
       {:ok, bytes} -> write(folder, file, bytes)
@@ -62,13 +77,13 @@ defmodule Penstock.Soak.Damage.Wound do
   end
 
   defp throw(:remove, folder, files, _older) do
-    file = Dice.pick(files)
+    file = one_of(files)
     File.rm!(Path.join(folder, file))
     {[], "#{file} removed"}
   end
 
   defp throw(:rename, folder, files, _older) do
-    file = Dice.pick(files)
+    file = one_of(files)
     File.rename!(Path.join(folder, file), Path.join(folder, file <> ".old"))
     {[], "#{file} renamed to #{file}.old"}
   end
@@ -86,7 +101,7 @@ defmodule Penstock.Soak.Damage.Wound do
   end
 
   defp throw(kind, folder, files, _older) do
-    file = Dice.pick(files)
+    file = one_of(files)
     bytes = read(folder, file)
     {changed, what} = change(kind, bytes, used(bytes))
     write(folder, file, changed)
