@@ -136,6 +136,22 @@ fn a_deleted_stream_that_is_written_to_begins_after_what_was_deleted_and_keeps_i
     assert_eq!(revisions(&store, "s", 0), [3]);
 }
 
+/// As in a real server: metadata has the last word on where a stream begins, and the deleted events are still there.
+#[test]
+fn metadata_that_is_set_a_second_time_on_a_deleted_stream_lifts_what_hid_its_events() {
+    let mut store = Store::in_memory(1);
+    fill(&mut store, "s", 3);
+    store.delete("s", Expected::Any, 0).unwrap();
+    append(&mut store, "$$s", &[event(50, "$metadata", "{\"mine\":2}")]);
+    assert!(revisions(&store, "s", 0).is_empty(), "the first time they stay hidden");
+    append(&mut store, "$$s", &[event(51, "$metadata", "{\"mine\":3,\"$tb\":3}")]);
+    assert!(revisions(&store, "s", 0).is_empty(), "so they do with $tb kept");
+    append(&mut store, "$$s", &[event(52, "$metadata", "{\"mine\":4,\"$tb\":1}")]);
+    assert_eq!(revisions(&store, "s", 0), [1, 2]);
+    append(&mut store, "$$s", &[event(53, "$metadata", "{\"mine\":5}")]);
+    assert_eq!(revisions(&store, "s", 0), [0, 1, 2]);
+}
+
 #[test]
 fn a_tombstone_hides_the_metadata_of_its_stream_too() {
     let mut store = Store::in_memory(1);
