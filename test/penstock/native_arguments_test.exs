@@ -2,7 +2,7 @@ defmodule Penstock.NativeArgumentsTest do
   # What Elixir's own checks let through: the core takes nothing unknown for something known.
   use ExUnit.Case, async: true
 
-  alias Penstock.{EventStore, Native}
+  alias Penstock.{EventStore, Native, Stage, StageWire, Store}
 
   setup do
     store = start_supervised!({EventStore, connection_string: "esdb://127.0.0.1:1?tls=false"})
@@ -48,12 +48,32 @@ defmodule Penstock.NativeArgumentsTest do
     end
   end
 
-  test "a mode of demand that is none is refused by name and changes nothing", %{handle: handle} do
-    {:ok, linear} = open(handle, :start)
-    before = Native.linear_info(linear)
-    error = assert_raise ArgumentError, fn -> Native.linear_set_demand(linear, :nothing) end
-    assert error.message == "demand is :nothing; it takes :forward, :accumulate"
-    assert Native.linear_info(linear) == before
+  @tag :capture_log
+  test "a mode of demand that is none is refused by name and changes nothing" do
+    %{store: store} = Store.start()
+    :ok = Store.fill(store, "s", 3)
+    producer = Store.subscribe(store, "s")
+    Store.await_info(producer, &(&1.ready_events == 3))
+    %{native: linear} = :sys.get_state(producer)
+
+    refused = fn ->
+      error = assert_raise ArgumentError, fn -> Native.linear_set_demand(linear, :nothing) end
+      assert error.message == "demand is :nothing; it takes :forward, :accumulate"
+    end
+
+    # one that forwards still does
+    refused.()
+    tag = Store.consume(producer, 1)
+    assert producer |> Store.take(tag, 1) |> Store.revisions() == [0]
+    # one that accumulates still does: its demand waits, and nothing is sent
+    :ok = Stage.demand(producer, :accumulate)
+    StageWire.ask(producer, tag, 2)
+    StageWire.settle(producer)
+    refused.()
+    assert StageWire.batches(producer, tag) == []
+    assert %{demand: 2, ready_events: 2} = Native.linear_info(linear)
+    :ok = Stage.demand(producer, :forward)
+    assert producer |> Store.take(tag, 2) |> Store.revisions() == [1, 2]
   end
 
   for expect <- [:anything, nil, -1, 0x8000_0000_0000_0000, 2 ** 64, "any"] do

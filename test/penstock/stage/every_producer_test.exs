@@ -89,10 +89,28 @@ defmodule Penstock.Stage.EveryProducerTest do
     consumer
   end
 
-  defp handled(consumer, count) do
-    assert_receive {:handle_events, ^consumer, events, _from}
-    numbers = numbers(events)
-    if length(numbers) < count, do: numbers ++ handled(consumer, count - length(numbers)), else: numbers
+  # What makes a consumer ask for what it is told to, and for nothing else.
+  defp on_demand do
+    %{
+      handle_subscribe: fn _side, _options, _from, script -> {:manual, script} end,
+      handle_cast: fn {:ask, from, count}, script ->
+        Stage.ask(from, count)
+        {:noreply, [], script}
+      end
+    }
+  end
+
+  # What comes under this very subscription when so much is asked for.
+  defp asked(consumer, from, count) do
+    Stage.cast(consumer, {:ask, from, count})
+    given(consumer, from, count)
+  end
+
+  defp given(_consumer, _from, 0), do: []
+
+  defp given(consumer, from, count) do
+    assert_receive {:handle_events, ^consumer, events, ^from}
+    numbers(events) ++ given(consumer, from, count - length(events))
   end
 
   # The producer is there, and does what it is for.
@@ -211,35 +229,29 @@ defmodule Penstock.Stage.EveryProducerTest do
       end
 
       test "consumers subscribe to it, and subscribe anew", %{producer: producer} do
-        consumer = consumer()
-
-        assert {:ok, tag} =
-                 Stage.sync_subscribe(consumer,
-                   to: producer,
-                   max_demand: 10,
-                   min_demand: 5,
-                   cancel: :temporary
-                 )
-
-        assert handled(consumer, 10) == Enum.to_list(0..9)
-
-        assert {:ok, _tag} =
-                 Stage.sync_resubscribe(consumer, tag, :again,
-                   to: producer,
-                   max_demand: 10,
-                   cancel: :temporary
-                 )
-
+        consumer = consumer(on_demand())
+        assert {:ok, tag} = Stage.sync_subscribe(consumer, to: producer, cancel: :temporary)
+        assert asked(consumer, {producer, tag}, 10) == Enum.to_list(0..9)
+        assert {:ok, again} = Stage.sync_resubscribe(consumer, tag, :again, to: producer, cancel: :temporary)
         assert_receive {:handle_cancel, ^consumer, {:cancel, :again}, {^producer, ^tag}}
-        assert_receive {:handle_events, ^consumer, _events, _from}
-        other = consumer()
-        assert Stage.async_subscribe(other, to: producer, max_demand: 1, cancel: :temporary) == :ok
+        assert again != tag
+        assert asked(consumer, {producer, again}, 5) == Enum.to_list(10..14)
+
+        other = consumer(on_demand())
+        assert Stage.async_subscribe(other, to: producer, cancel: :temporary) == :ok
         assert_receive {:handle_subscribe, ^other, :producer, _options, {^producer, tag}}
-        assert Stage.async_resubscribe(other, tag, :again, to: producer, max_demand: 2) == :ok
+        assert asked(other, {producer, tag}, 2) == [15, 16]
+        assert Stage.async_resubscribe(other, tag, :again, to: producer, cancel: :temporary) == :ok
         assert_receive {:handle_cancel, ^other, {:cancel, :again}, {^producer, ^tag}}
-        assert_receive {:handle_subscribe, ^other, :producer, _options, {^producer, _tag}}
-        # the two may have had all events by now
-        assert [_, _] = Stage.info(producer).consumers
+        assert_receive {:handle_subscribe, ^other, :producer, _options, {^producer, anew}}
+        assert anew != tag
+        assert asked(other, {producer, anew}, 3) == [17, 18, 19]
+
+        # what was subscribed before is gone with its tag
+        assert Enum.sort(for one <- Stage.info(producer).consumers, do: {one.pid, one.tag}) ==
+                 Enum.sort([{consumer, again}, {other, anew}])
+
+        assert asked(consumer, {producer, again}, 1) == [20]
       end
 
       test "it subscribes to nobody, which is said", %{producer: producer} do
