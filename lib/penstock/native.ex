@@ -18,6 +18,7 @@ defmodule Penstock.Native do
   def stage_new(_buffer_size, _keep, _dispatcher), do: :erlang.nif_error(:not_loaded)
   def stage_subscribe(_outlet, _id, _how), do: :erlang.nif_error(:not_loaded)
   def stage_cancel(_outlet, _id), do: :erlang.nif_error(:not_loaded)
+  def stage_holders(_outlet, _partition, _limit), do: :erlang.nif_error(:not_loaded)
   def stage_ask(_outlet, _id, _n), do: :erlang.nif_error(:not_loaded)
   def stage_ask_ahead(_outlet, _id, _n), do: :erlang.nif_error(:not_loaded)
   def stage_take_back(_outlet, _to, _n), do: :erlang.nif_error(:not_loaded)

@@ -139,6 +139,11 @@ impl<K: Copy + Ord> DemandDispatcher<K> {
         self.subscribers.rank(key).map(|rank| rank.demand)
     }
 
+    /// Who they are, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = K> {
+        self.subscribers.keys()
+    }
+
     /// How many subscribers there are.
     pub fn subscribers(&self) -> usize {
         self.subscribers.len()

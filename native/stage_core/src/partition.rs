@@ -197,6 +197,17 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
         behind > 0
     }
 
+    /// Who has subscribed to a partition, if these are `limit` or more, nobody otherwise; `None` when there is no such
+    /// partition.
+    pub fn holders(&self, partition: usize, limit: usize) -> Option<Vec<K>> {
+        if partition >= self.count {
+            return None;
+        }
+        let home = self.partitions.get(partition).and_then(Option::as_ref);
+        let full = home.filter(|home| home.subscribers.subscribers() >= limit);
+        Some(full.map_or_else(Vec::new, |home| home.subscribers.keys().collect()))
+    }
+
     /// How many partitions there is anything noted of.
     pub fn noted(&self) -> usize {
         self.partitions.len()

@@ -32,6 +32,10 @@ impl<K: Copy + Ord, R: Copy + Ord> Ranked<K, R> {
         self.heap.is_empty()
     }
 
+    pub(crate) fn keys(&self) -> impl Iterator<Item = K> {
+        self.slots.iter().map(|(key, _)| *key)
+    }
+
     pub(crate) fn contains(&self, key: &K) -> bool {
         self.number(key).is_some()
     }

@@ -234,3 +234,17 @@ fn a_partition_that_there_is_not_takes_no_subscriber() {
     assert_eq!(core.subscribe("a", 2), Ok(false));
     assert_eq!(core.cancel(&"a"), None);
 }
+
+#[test]
+fn who_holds_a_partition_is_told_once_they_are_so_many() {
+    let mut core = PartitionDispatcher::new(2);
+    assert_eq!(core.holders(1, 1), Some(vec![]));
+    assert_eq!(core.subscribe(7u8, 1), Ok(true));
+    assert_eq!(core.subscribe(8, 1), Ok(true));
+    assert_eq!(core.holders(1, 3), Some(vec![]));
+    assert_eq!(core.holders(1, 2), Some(vec![7, 8]));
+    assert_eq!(core.cancel(&7), Some(0));
+    assert_eq!(core.holders(1, 1), Some(vec![8]));
+    assert_eq!(core.holders(0, 1), Some(vec![]));
+    assert_eq!(core.holders(2, 1), None);
+}

@@ -17,8 +17,6 @@ defmodule Penstock.Stage.Outlet.Partition do
     :empty,
     :hash,
     :limit,
-    members: %{},
-    holders: %{},
     shelves: %{},
     infos: :queue.new(),
     credited: []
@@ -33,8 +31,6 @@ defmodule Penstock.Stage.Outlet.Partition do
           empty: tuple | %{},
           hash: hash,
           limit: pos_integer | :infinity,
-          members: %{Subscribers.id() => index},
-          holders: %{index => Subscribers.id() | MapSet.t(Subscribers.id())},
           shelves: %{index => Shelf.t()},
           infos: :queue.queue(term),
           credited: [index]
@@ -54,6 +50,8 @@ defmodule Penstock.Stage.Outlet.Partition do
     indexes = names |> Enum.with_index() |> Map.new()
     count = map_size(indexes)
     empty = if count <= @few, do: :erlang.make_tuple(count, []), else: %{}
+    # a number that the native core can count to
+    limit = if limit == :infinity, do: :infinity, else: min(limit, Options.most())
     %Partition{names: names, indexes: indexes, count: count, empty: empty, hash: hash, limit: limit}
   end
 
@@ -64,13 +62,11 @@ defmodule Penstock.Stage.Outlet.Partition do
 
     case route.indexes do
       %{^name => index} ->
-        outlet = make_room(outlet, index)
-
-        if full?(outlet.route, index) do
+        if full?(outlet, index, route.limit) do
           refuse({:partition_taken, name}, pid, outlet)
         else
           :ok = Native.stage_subscribe(outlet.core, id, index)
-          {:ok, hold(outlet, index, id)}
+          {:ok, outlet}
         end
 
       %{} ->
@@ -84,65 +80,21 @@ defmodule Penstock.Stage.Outlet.Partition do
     end
   end
 
-  # Most partitions have one holder.
-  defp holders(%Partition{holders: holders}, index) do
-    case holders do
-      %{^index => id} when is_integer(id) -> [id]
-      %{^index => ids} -> ids
-      %{} -> []
-    end
-  end
-
-  defp full?(%Partition{limit: :infinity}, _index), do: false
-
-  defp full?(%Partition{limit: limit} = route, index) do
-    case holders(route, index) do
-      ids when is_list(ids) -> length(ids) >= limit
-      ids -> MapSet.size(ids) >= limit
-    end
-  end
-
-  defp hold(%Outlet{route: route} = outlet, index, id) do
-    holders =
-      case holders(route, index) do
-        [] -> Map.put(route.holders, index, id)
-        [one] -> %{route.holders | index => MapSet.new([one, id])}
-        ids -> %{route.holders | index => MapSet.put(ids, id)}
-      end
-
-    %{outlet | route: %{route | members: Map.put(route.members, id, index), holders: holders}}
-  end
-
   # Those who hold a full partition and are dead let go of it at once: a successor may be here before the news is.
-  defp make_room(%Outlet{route: route, subscribers: %{by_id: by_id}} = outlet, index) do
-    if full?(route, index) do
-      for id <- holders(route, index), dead?(by_id[id]), reduce: outlet do
-        outlet ->
-          Native.stage_cancel(outlet.core, id)
-          let_go(outlet, id)
-      end
-    else
-      outlet
+  defp full?(_outlet, _index, :infinity), do: false
+
+  defp full?(%Outlet{core: core, subscribers: %{by_id: by_id}}, index, limit) do
+    case Native.stage_holders(core, index, limit) do
+      [] ->
+        false
+
+      holders ->
+        dead = for id <- holders, dead?(by_id[id]), do: Native.stage_cancel(core, id)
+        length(holders) - length(dead) >= limit
     end
   end
 
   defp dead?({pid, _tag}), do: node(pid) == node() and not Process.alive?(pid)
-
-  defp let_go(%Outlet{route: route} = outlet, id) do
-    case Map.pop(route.members, id) do
-      {nil, _members} ->
-        outlet
-
-      {index, members} ->
-        holders =
-          case route.holders do
-            %{^index => ^id} -> Map.delete(route.holders, index)
-            %{^index => ids} -> %{route.holders | index => MapSet.delete(ids, id)}
-          end
-
-        %{outlet | route: %{route | members: members, holders: holders}}
-    end
-  end
 
   defp refuse(reason, pid, outlet) do
     Logger.error(
@@ -153,7 +105,7 @@ defmodule Penstock.Stage.Outlet.Partition do
   end
 
   @spec close(Outlet.t(), Subscribers.id(), Subscribers.from()) :: Outlet.t()
-  def close(outlet, id, _from), do: let_go(outlet, id)
+  def close(outlet, _id, _from), do: outlet
 
   # Sends new events, if there is demand for all and they are so few that it doesn't matter to have found out
   # their partitions in vain.

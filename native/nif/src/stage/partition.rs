@@ -98,6 +98,14 @@ fn route<'a>(
     Ok(only.map_or_else(|| more.encode(env), |id| id.encode(env)))
 }
 
+/// Who has subscribed to a partition, if these are `limit` or more; nobody otherwise.
+#[rustler::nif]
+fn stage_holders(env: Env<'_>, outlet: &StageOutlet, partition: usize, limit: usize) -> NifResult<Vec<u64>> {
+    outlet.clocked(env, |state| {
+        state.outlet.dispatcher_mut().partitions()?.holders(partition, limit).ok_or(Error::BadArg)
+    })
+}
+
 /// What a partition's queue has for its subscribers: pairs of a subscriber and a number of events, and `mark`
 /// for each mark that no partition holds back any more.
 #[rustler::nif]
