@@ -199,7 +199,7 @@ defmodule Penstock.Stage.Outlet.Partition do
   defp hand([], [], 0, _index, outlet), do: outlet
 
   defp hand([], events, n, index, %Outlet{route: %Partition{shelves: shelves} = route} = outlet) do
-    Heap.make_room(n)
+    Heap.make_room(events, n)
 
     shelf =
       case shelves do
