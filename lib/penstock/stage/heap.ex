@@ -125,13 +125,7 @@ defmodule Penstock.Stage.Heap do
 
   def make_room(_n) do
     {size, min} = sizes()
-
-    cond do
-      min < @working -> grow(min(max(3 * size, @working), @most))
-      size > min and min < @most -> grow(min(3 * size, @most))
-      true -> false
-    end
-
+    if size > min and min < @most, do: grow(min(max(3 * size, @working), @most))
     :ok
   end
 
