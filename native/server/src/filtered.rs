@@ -101,7 +101,7 @@ impl Filtered {
             self.appended += u64::from(position >= self.confirmed);
             if fits && position > self.sent {
                 self.sent = position;
-                found.push_event(&pair, self.form.ids);
+                found.push_event(&pair.view(), self.form.ids);
             }
         }
         if self.window.left == 0 {
@@ -122,7 +122,7 @@ impl Filtered {
             let at = position(&pair);
             if fits {
                 self.sent = at;
-                found.push_event(&pair, self.form.ids);
+                found.push_event(&pair.view(), self.form.ids);
             }
             self.appended += 1;
             if self.appended.is_multiple_of(self.interval()) {

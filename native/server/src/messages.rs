@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use prost::encoding::encoded_len_varint;
-use store_core::{Pair, Record};
+use store_core::{Pair, PairView, Record, RecordView};
 
 /// Messages one after the other, each with the head that gRPC gives it.
 #[derive(Clone, Debug, Default)]
@@ -28,13 +28,17 @@ impl Messages {
         messages
     }
 
+    /// None yet, and room for so many bytes.
+    pub fn with_room(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
     /// Events, in one form of ids.
     pub fn events(events: &[Pair], ids: Ids) -> Self {
         let records = events.iter().flat_map(|pair| [&pair.event, &pair.link]).flatten();
-        let room = records.map(|record| record.sent_length() + AROUND).sum();
-        let mut messages = Self(Vec::with_capacity(room));
+        let mut messages = Self::with_room(records.map(|record| record.sent_length() + AROUND).sum());
         for pair in events {
-            messages.push_event(pair, ids);
+            messages.push_event(&pair.view(), ids);
         }
         messages
     }
@@ -46,21 +50,18 @@ impl Messages {
     }
 
     /// Adds an event, which was encoded when it was appended.
-    pub fn push_event(&mut self, pair: &Pair, ids: Ids) {
-        let position = pair.link.as_ref().or(pair.event.as_ref()).map_or(0, |record| record.position);
-        let parts = [(EVENT, &pair.event), (LINK, &pair.link)].map(|(key, record)| {
-            let part = record.as_ref().map(|record| (record, record_length(record, ids)));
-            (key, part)
-        });
-        let lengths: usize = parts.iter().flat_map(|(_, part)| part).map(|part| field_length(part.1)).sum();
-        let length = lengths + 1 + encoded_len_varint(position);
+    pub fn push_event(&mut self, pair: &PairView<'_>, ids: Ids) {
+        let position = pair.link.or(pair.event).map_or(0, |record| record.position);
+        let lengths = [pair.event, pair.link].map(|record| record.map(|record| record_length(&record, ids)));
+        let parts: usize = lengths.iter().flatten().map(|length| field_length(*length)).sum();
+        let length = parts + 1 + encoded_len_varint(position);
         self.put_head(field_length(length));
         let out = &mut self.0;
         put_length(out, EVENT, length);
-        for (key, part) in parts {
-            if let Some((record, length)) = part {
+        for (key, record, length) in [(EVENT, pair.event, lengths[0]), (LINK, pair.link, lengths[1])] {
+            if let (Some(record), Some(length)) = (record, length) {
                 put_length(out, key, length);
-                put_record(out, record, ids);
+                put_record(out, &record, ids);
             }
         }
         put_number(out, COMMIT_POSITION, position);
@@ -125,7 +126,7 @@ fn field_length(length: usize) -> usize {
 }
 
 #[inline]
-fn record_length(record: &Record, ids: Ids) -> usize {
+fn record_length(record: &RecordView<'_>, ids: Ids) -> usize {
     let id = match ids {
         Ids::Text => Record::ID_LENGTH,
         Ids::Structured => field_length(field_length(Halves::of(record.id).length())),
@@ -135,7 +136,7 @@ fn record_length(record: &Record, ids: Ids) -> usize {
 
 /// The event's bytes lack the stream's name, and have the id as text.
 #[inline]
-fn put_record(out: &mut Vec<u8>, record: &Record, ids: Ids) {
+fn put_record(out: &mut Vec<u8>, record: &RecordView<'_>, ids: Ids) {
     let (id, rest) = record.encoded.split_at_checked(Record::ID_LENGTH).unwrap_or_default();
     match ids {
         Ids::Text => out.extend_from_slice(id),

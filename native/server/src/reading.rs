@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
-use store_core::{Direction, Found, PageSize, StreamPage, StreamRead};
+use store_core::{Direction, Extent, PageSize, StreamRead};
 use tonic::Status;
 use wire::proto::StreamIdentifier;
 use wire::proto::streams::ReadResp;
@@ -24,6 +24,11 @@ use crate::read::{Form, Origin};
 
 /// What is read at once: enough to fill the client's window, little enough to hold for every reader.
 pub const PAGE: PageSize = PageSize { events: 256, bytes: 64 * 1024 };
+
+/// Room for the messages of a page; of few events it is little, and grows if they are large.
+pub fn room(size: PageSize) -> usize {
+    size.events.saturating_mul(512).min(PAGE.bytes + PAGE.bytes / 4)
+}
 
 /// The real server's first page; whether it is empty shows in the control messages.
 const FIRST_PAGE: u64 = 32;
@@ -94,34 +99,43 @@ struct StreamReading {
     left: u64,
 }
 
+/// A page of a stream: how many events it has, and their messages.
+struct StreamPage {
+    events: u64,
+    messages: Messages,
+    extent: Extent,
+}
+
 impl StreamReading {
-    async fn page(&self) -> Result<Found, Status> {
+    /// A page, unless there is no stream.
+    async fn page(&self) -> Result<Option<StreamPage>, Status> {
         let Self { name, form, from, left, .. } = self.clone();
-        let events = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE.events);
+        let size = PageSize { events: usize::try_from(left).unwrap_or(usize::MAX).min(PAGE.events), ..PAGE };
         let read = move |store: &store_core::Store, now| {
-            let size = PageSize { events, ..PAGE };
-            let Form { direction, resolve, .. } = form;
-            store.read_stream(
-                &StreamRead { name: &name, from, direction, size, resolve, unlimited: false },
-                now,
-            )
+            let Form { direction, resolve, ids, .. } = form;
+            let read = StreamRead { name: &name, from, direction, size, resolve, unlimited: false };
+            let (mut events, mut messages) = (0, Messages::with_room(room(size)));
+            let extent = store.show_stream(&read, now, &mut |pair| {
+                events += 1;
+                messages.push_event(&pair, ids);
+            })?;
+            Ok(extent.map(|extent| StreamPage { events, messages, extent }))
         };
         self.engine.read(read).await.map_err(fault::of)
     }
 
     /// The messages of a page, and what is to be read after it.
-    fn take(mut self, found: StreamPage) -> (Messages, Next<Self>) {
-        let events = found.page.events;
-        let mut messages = Messages::events(&events, self.form.ids);
-        self.left -= events.len() as u64;
-        match found.page.next.filter(|_| self.left > 0) {
+    fn take(mut self, page: StreamPage) -> (Messages, Next<Self>) {
+        let StreamPage { events, mut messages, extent } = page;
+        self.left -= events;
+        match extent.next.filter(|_| self.left > 0) {
             Some(next) => {
                 self.from = next;
                 (messages, Next::More(self))
             }
             None => {
                 if self.form.control {
-                    messages.push(&control(Content::LastStreamPosition(found.last)));
+                    messages.push(&control(Content::LastStreamPosition(extent.last)));
                 }
                 (messages, Next::End)
             }
@@ -129,7 +143,7 @@ impl StreamReading {
     }
 
     /// Where reading really began, when the first page of the real server would be empty.
-    fn skipped(&self, found: &StreamPage) -> Option<u64> {
+    fn skipped(&self, found: &Extent) -> Option<u64> {
         if !self.form.control || self.form.direction == Direction::Backwards {
             return None;
         }
@@ -154,29 +168,29 @@ pub async fn stream(engine: Arc<Engine>, name: String, form: Form, count: u64) -
         (Origin::At(revision) | Origin::Before(revision), _) => revision,
     };
     let reading = StreamReading { engine, name: name.as_str().into(), form, from, left: count };
-    let found = match reading.page().await? {
-        Found::Stream(found) => found,
-        Found::Missing => {
+    let page = match reading.page().await? {
+        Some(page) => page,
+        None => {
             let stream_identifier = Some(StreamIdentifier { stream_name: name.into() });
             let missing = Content::StreamNotFound(StreamNotFound { stream_identifier });
             return Ok(Answers::one(&control(missing)));
         }
     };
     let mut first = Messages::default();
-    if let Some(revision) = reading.skipped(&found) {
+    if let Some(revision) = reading.skipped(&page.extent) {
         first.push(&control(Content::FirstStreamPosition(revision)));
     }
-    let (events, next) = reading.take(found);
+    let (events, next) = reading.take(page);
     first.append(events);
     Ok(paged(first, next, |next| {
         Box::pin(async move {
             match next {
                 Next::More(reading) => match reading.page().await {
-                    Ok(Found::Stream(found)) => {
-                        let (messages, next) = reading.take(found);
+                    Ok(Some(page)) => {
+                        let (messages, next) = reading.take(page);
                         (messages, Next::More(next))
                     }
-                    Ok(Found::Missing) => (Messages::default(), Next::End),
+                    Ok(None) => (Messages::default(), Next::End),
                     Err(status) => (Messages::default(), Next::Fail(status)),
                 },
                 Next::End => (Messages::default(), Next::End),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use store_core::{Direction, Fault, Found, Store, StreamRead, Ticks};
+use store_core::{Direction, Fault, Store, StreamRead, Ticks};
 use tokio::sync::watch;
 use tonic::Status;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::fault;
 use crate::log::{Glance, Look, glance};
 use crate::messages::Messages;
 use crate::read::{Form, Origin};
-use crate::reading::{Next, PAGE, control, paged};
+use crate::reading::{Next, PAGE, control, paged, room};
 
 /// What is subscribed to.
 #[derive(Clone)]
@@ -35,17 +35,25 @@ struct Subscription {
     changes: watch::Receiver<()>,
 }
 
+/// What was found, as messages.
+struct Seen {
+    messages: Messages,
+    /// Where reading goes on, unless there was nothing to read.
+    next: Option<u64>,
+    /// Whether there is something to read there already.
+    more: bool,
+}
+
 impl Subscription {
     /// The next messages, as soon as there are some.
     async fn next(mut self) -> (Messages, Next<Self>) {
         loop {
             self.changes.mark_unchanged();
-            let Glance { events, next, more } = match self.glance().await {
-                Ok(glance) => glance,
+            let Seen { messages: mut found, next, more } = match self.look().await {
+                Ok(seen) => seen,
                 Err(fault) => return (Messages::default(), Next::Fail(fault::of(fault))),
             };
             self.cursor = next.unwrap_or(self.cursor);
-            let mut found = Messages::events(&events, self.form.ids);
             if !more && !self.live {
                 found.push(&control(Content::CaughtUp(CaughtUp::default())));
             }
@@ -59,11 +67,11 @@ impl Subscription {
         }
     }
 
-    async fn glance(&self) -> Result<Glance, Fault> {
+    async fn look(&self) -> Result<Seen, Fault> {
         let (source, cursor, form, live) = (self.source.clone(), self.cursor, self.form, self.live);
         self.engine
             .read(move |store, now| match &source {
-                Source::Stream(name) => glance_at_stream(store, name, cursor, form, live, now),
+                Source::Stream(name) => look_at_stream(store, name, cursor, form, live, now),
                 Source::All => {
                     let look = Look {
                         from: cursor,
@@ -71,7 +79,8 @@ impl Subscription {
                         size: PAGE,
                         resolve: form.resolve,
                     };
-                    glance(store, look, now)
+                    let Glance { events, next, more } = glance(store, look, now)?;
+                    Ok(Seen { messages: Messages::events(&events, form.ids), next, more })
                 }
             })
             .await
@@ -79,31 +88,26 @@ impl Subscription {
 }
 
 /// What is read live was there before any limit could be set to it.
-fn glance_at_stream(
+fn look_at_stream(
     store: &Store,
     name: &str,
     cursor: u64,
     form: Form,
     live: bool,
     now: Ticks,
-) -> Result<Glance, Fault> {
-    let read = StreamRead {
-        name,
-        from: cursor,
-        direction: Direction::Forwards,
-        size: PAGE,
-        resolve: form.resolve,
-        unlimited: live,
-    };
-    Ok(match store.read_stream(&read, now)? {
-        Found::Missing => {
-            Glance { events: Vec::new(), next: Some(cursor.max(store.next_revision(name))), more: false }
+) -> Result<Seen, Fault> {
+    let Form { resolve, ids, .. } = form;
+    let (direction, size) = (Direction::Forwards, PAGE);
+    let read = StreamRead { name, from: cursor, direction, size, resolve, unlimited: live };
+    // Live, there is little at a time.
+    let mut messages = if live { Messages::default() } else { Messages::with_room(room(size)) };
+    let extent = store.show_stream(&read, now, &mut |pair| messages.push_event(&pair, ids))?;
+    let after = |last: u64| Some(cursor.max(last));
+    Ok(match extent {
+        None => Seen { messages, next: after(store.next_revision(name)), more: false },
+        Some(extent) => {
+            Seen { messages, next: extent.next.or(after(extent.last + 1)), more: extent.next.is_some() }
         }
-        Found::Stream(found) => Glance {
-            events: found.page.events,
-            next: Some(found.page.next.unwrap_or(cursor.max(found.last + 1))),
-            more: found.page.next.is_some(),
-        },
     })
 }
 

@@ -27,9 +27,9 @@ pub use delete::Deleted;
 pub use draft::Draft;
 pub use limits::{Limits, metadata_stream};
 pub use memory::Memory;
-pub use read::{Direction, Found, Page, PageSize, Pair, StreamPage, StreamRead};
-pub use record::Record;
-pub use storage::{Awaited, Storage, StorageError, StreamNumber, StreamRow, Write};
+pub use read::{Direction, Extent, Filling, Found, Page, PageSize, Pair, PairView, StreamPage, StreamRead};
+pub use record::{Record, RecordView};
+pub use storage::{Awaited, Show, Storage, StorageError, StreamNumber, StreamRow, Write};
 pub use store::{Expected, FIRST_POSITION, Fault, Store};
 
 /// Ticks of 100 ns since 1970.

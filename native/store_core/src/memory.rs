@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use crate::LAST_REVISION;
 use crate::read::{Direction, PageSize};
 use crate::record::Record;
-use crate::storage::{Storage, StorageError, StreamNumber, StreamRow, Write};
+use crate::storage::{Show, Storage, StorageError, StreamNumber, StreamRow, Write};
 
 /// Records in memory.
 #[derive(Default)]
@@ -23,6 +23,23 @@ impl Memory {
 
     fn at(&self, place: u32) -> Option<&Record> {
         self.log.get(place as usize)
+    }
+
+    fn show<'a>(
+        &self,
+        places: impl Iterator<Item = &'a u32>,
+        size: PageSize,
+        show: Show<'_>,
+    ) -> Result<(), StorageError> {
+        let mut page = size.empty();
+        for record in places.filter_map(|place| self.at(*place)) {
+            if page.is_full() {
+                break;
+            }
+            page.add(record.sent_length());
+            show(record.view())?;
+        }
+        Ok(())
     }
 }
 
@@ -54,33 +71,28 @@ impl Storage for Memory {
         Ok(place.and_then(|place| self.at(*place)).cloned())
     }
 
-    fn stream_page(
+    fn show_stream(
         &self,
         stream: StreamNumber,
         from: u64,
         direction: Direction,
         size: PageSize,
-    ) -> Result<Vec<Record>, StorageError> {
+        show: Show<'_>,
+    ) -> Result<(), StorageError> {
         let places = self.places(stream);
         let from = usize::try_from(from).unwrap_or(usize::MAX);
-        Ok(match direction {
-            Direction::Forwards => {
-                let rest = places.get(from..).unwrap_or_default();
-                size.take(rest.iter().filter_map(|place| self.at(*place)).cloned())
-            }
-            Direction::Backwards => {
-                let rest = places.get(..=from).unwrap_or(places);
-                size.take(rest.iter().rev().filter_map(|place| self.at(*place)).cloned())
-            }
-        })
+        match direction {
+            Direction::Forwards => self.show(places.get(from..).unwrap_or_default().iter(), size, show),
+            Direction::Backwards => self.show(places.get(..=from).unwrap_or(places).iter().rev(), size, show),
+        }
     }
 
     fn log_page(&self, from: u64, direction: Direction, size: PageSize) -> Result<Vec<Record>, StorageError> {
         let middle = self.log.partition_point(|record| record.position < from);
-        Ok(match direction {
-            Direction::Forwards => size.take(self.log.iter().skip(middle).cloned()),
-            Direction::Backwards => size.take(self.log.iter().take(middle).rev().cloned()),
-        })
+        match direction {
+            Direction::Forwards => size.take(self.log.iter().skip(middle).cloned().map(Ok)),
+            Direction::Backwards => size.take(self.log.iter().take(middle).rev().cloned().map(Ok)),
+        }
     }
 
     fn revision_of(&self, stream: StreamNumber, id: u128) -> Result<Option<u64>, StorageError> {

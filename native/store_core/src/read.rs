@@ -1,10 +1,10 @@
 //! Reading a stream, a page at a time.
 
 use crate::Ticks;
-use std::convert::Infallible;
 
 use crate::limits::Limits;
-use crate::record::Record;
+use crate::record::{Record, RecordView};
+use crate::storage::StorageError;
 use crate::store::{Fault, Store, Stream};
 
 /// Which way to read.
@@ -32,28 +32,58 @@ impl PageSize {
         Self { events, bytes: usize::MAX }
     }
 
-    /// As much of `records` as fits on the page.
-    pub fn take(self, records: impl Iterator<Item = Record>) -> Vec<Record> {
-        let Ok(page) = self.try_take(records.map(Ok::<_, Infallible>));
-        page
+    /// The page, with nothing on it.
+    #[must_use]
+    pub fn empty(self) -> Filling {
+        Filling { size: self, events: 0, bytes: 0 }
     }
 
     /// As much of `records` as fits on the page.
     ///
     /// # Errors
     /// The first error among them.
-    pub fn try_take<E>(self, records: impl Iterator<Item = Result<Record, E>>) -> Result<Vec<Record>, E> {
+    pub fn take<E>(self, mut records: impl Iterator<Item = Result<Record, E>>) -> Result<Vec<Record>, E> {
         let mut page = Vec::with_capacity(self.events.min(records.size_hint().0));
-        let mut bytes = 0;
-        for record in records.take(self.events) {
+        let mut filling = self.empty();
+        while !filling.is_full()
+            && let Some(record) = records.next()
+        {
             let record = record?;
-            bytes += record.sent_length();
+            filling.add(record.sent_length());
             page.push(record);
-            if bytes >= self.bytes {
-                break;
-            }
         }
         Ok(page)
+    }
+}
+
+/// How full a page is.
+#[derive(Clone, Copy, Debug)]
+pub struct Filling {
+    size: PageSize,
+    events: usize,
+    bytes: usize,
+}
+
+impl Filling {
+    /// Adds an event that is sent in so many bytes, about.
+    pub fn add(&mut self, sent_length: usize) {
+        self.events += 1;
+        self.bytes = self.bytes.saturating_add(sent_length);
+    }
+
+    /// Whether it has room for no further event.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.events >= self.size.events || self.bytes >= self.size.bytes
+    }
+
+    /// What there is room for.
+    #[must_use]
+    pub fn room(&self) -> PageSize {
+        PageSize {
+            events: self.size.events.saturating_sub(self.events),
+            bytes: self.size.bytes.saturating_sub(self.bytes),
+        }
     }
 }
 
@@ -64,6 +94,32 @@ pub struct Pair {
     pub event: Option<Record>,
     /// The link by which it was found.
     pub link: Option<Record>,
+}
+
+/// An event as it was found, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct PairView<'a> {
+    /// The event, unless a link leads nowhere.
+    pub event: Option<RecordView<'a>>,
+    /// The link by which it was found.
+    pub link: Option<RecordView<'a>>,
+}
+
+impl Pair {
+    /// Both, borrowed.
+    #[must_use]
+    pub fn view(&self) -> PairView<'_> {
+        PairView { event: self.event.as_ref().map(Record::view), link: self.link.as_ref().map(Record::view) }
+    }
+}
+
+impl PairView<'_> {
+    /// Both, to be kept.
+    #[must_use]
+    pub fn to_pair(&self) -> Pair {
+        let kept = |record: Option<RecordView<'_>>| record.map(|record| record.to_record());
+        Pair { event: kept(self.event), link: kept(self.link) }
+    }
 }
 
 /// What to read of a stream.
@@ -103,6 +159,17 @@ pub struct StreamPage {
     pub last: u64,
 }
 
+/// What there is besides the events of a page that were shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The revision at which reading goes on, unless this way there is nothing more.
+    pub next: Option<u64>,
+    /// The first revision that is to be read.
+    pub first: u64,
+    /// The last revision of the stream.
+    pub last: u64,
+}
+
 /// What was found under a stream's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -118,56 +185,80 @@ impl Store {
     /// # Errors
     /// [`Fault::StreamDeleted`] when it is tombstoned, or [`Fault::Storage`].
     pub fn read_stream(&self, read: &StreamRead<'_>, now: Ticks) -> Result<Found, Fault> {
+        let mut events = Vec::new();
+        let extent = self.show_stream(read, now, &mut |pair| events.push(pair.to_pair()))?;
+        Ok(match extent {
+            Some(Extent { next, first, last }) => {
+                Found::Stream(StreamPage { page: Page { events, next }, first, last })
+            }
+            None => Found::Missing,
+        })
+    }
+
+    /// Shows the events of a page of a stream where they are kept, unless there is no stream: it never had an event,
+    /// or is deleted. After an error what was shown is not the page.
+    ///
+    /// # Errors
+    /// [`Fault::StreamDeleted`] when it is tombstoned, or [`Fault::Storage`].
+    pub fn show_stream(
+        &self,
+        read: &StreamRead<'_>,
+        now: Ticks,
+        show: &mut dyn FnMut(PairView<'_>),
+    ) -> Result<Option<Extent>, Fault> {
         let limits = self.limits_of(read.name);
-        let Some(stream) = self.readable(read.name)? else { return Ok(Found::Missing) };
-        let Some(last) = stream.last else { return Ok(Found::Missing) };
+        let Some(stream) = self.readable(read.name)? else { return Ok(None) };
+        let Some(last) = stream.last else { return Ok(None) };
         if limits.deleted() && !read.unlimited {
-            return Ok(Found::Missing);
+            return Ok(None);
         }
         let first = if read.unlimited { 0 } else { self.first_revision(stream, last, &limits, now)? };
-        let page = match read.direction {
-            Direction::Forwards => self.forwards(stream, read, (first, last), now)?,
-            Direction::Backwards => self.backwards(stream, read, (first, last), now)?,
+        let (from, left) = match read.direction {
+            Direction::Forwards => (read.from.max(first), (last + 1).saturating_sub(read.from.max(first))),
+            Direction::Backwards => (read.from.min(last), (read.from.min(last) + 1).saturating_sub(first)),
         };
-        Ok(Found::Stream(StreamPage { page, first, last }))
+        let events = read.size.events.min(usize::try_from(left).unwrap_or(usize::MAX));
+        let mut shown = None;
+        if events > 0 {
+            let size = PageSize { events, ..read.size };
+            self.storage.show_stream(stream.number, from, read.direction, size, &mut |record| {
+                shown = Some(record.revision);
+                self.show(record, read.resolve, now, show)
+            })?;
+        }
+        let next = shown.and_then(|revision| match read.direction {
+            Direction::Forwards => Some(revision + 1),
+            Direction::Backwards => revision.checked_sub(1),
+        });
+        Ok(Some(Extent { next: next.filter(|next| (first..=last).contains(next)), first, last }))
     }
 
-    fn forwards(
+    /// Shows an event, or follows a link if asked to.
+    fn show(
         &self,
-        stream: &Stream,
-        read: &StreamRead<'_>,
-        (first, last): (u64, u64),
+        record: RecordView<'_>,
+        resolve: bool,
         now: Ticks,
-    ) -> Result<Page, Fault> {
-        let from = read.from.max(first);
-        if from > last {
-            return Ok(Page::default());
+        show: &mut dyn FnMut(PairView<'_>),
+    ) -> Result<(), StorageError> {
+        match resolve.then(|| link_target(record)).flatten() {
+            Some((revision, name)) => {
+                let event = self.target(revision, &name, now)?;
+                show(PairView { event: event.as_ref().map(Record::view), link: Some(record) });
+            }
+            None => show(PairView { event: Some(record), link: None }),
         }
-        let records = self.storage.stream_page(stream.number, from, Direction::Forwards, read.size)?;
-        let next = records.last().map(|record| record.revision + 1).filter(|next| *next <= last);
-        Ok(Page { events: self.pairs(records, read.resolve, now)?, next })
-    }
-
-    fn backwards(
-        &self,
-        stream: &Stream,
-        read: &StreamRead<'_>,
-        (first, last): (u64, u64),
-        now: Ticks,
-    ) -> Result<Page, Fault> {
-        let from = read.from.min(last);
-        if from < first {
-            return Ok(Page::default());
-        }
-        let left = usize::try_from(from - first + 1).unwrap_or(usize::MAX);
-        let size = PageSize { events: read.size.events.min(left), ..read.size };
-        let records = self.storage.stream_page(stream.number, from, Direction::Backwards, size)?;
-        let next = records.last().and_then(|record| record.revision.checked_sub(1));
-        Ok(Page { events: self.pairs(records, read.resolve, now)?, next: next.filter(|next| *next >= first) })
+        Ok(())
     }
 
     /// The first revision within the limits; one beyond the last if there is none.
-    fn first_revision(&self, stream: &Stream, last: u64, limits: &Limits, now: Ticks) -> Result<u64, Fault> {
+    fn first_revision(
+        &self,
+        stream: &Stream,
+        last: u64,
+        limits: &Limits,
+        now: Ticks,
+    ) -> Result<u64, StorageError> {
         let start = limits.start(last);
         let Some(oldest) = limits.max_age.map(|age| now.saturating_sub(age)) else { return Ok(start) };
         let (mut low, mut high) = (start.min(last + 1), last + 1);
@@ -184,7 +275,7 @@ impl Store {
     pub(crate) fn pairs(&self, records: Vec<Record>, resolve: bool, now: Ticks) -> Result<Vec<Pair>, Fault> {
         let mut pairs = Vec::with_capacity(records.len());
         for record in records {
-            let pair = match resolve.then(|| link_target(&record)).flatten() {
+            let pair = match resolve.then(|| link_target(record.view())).flatten() {
                 Some((revision, name)) => {
                     let event = self.target(revision, &name, now)?;
                     Pair { event, link: Some(record) }
@@ -197,7 +288,7 @@ impl Store {
     }
 
     /// What a link leads to, unless that is not to be read.
-    fn target(&self, revision: i64, name: &str, now: Ticks) -> Result<Option<Record>, Fault> {
+    fn target(&self, revision: i64, name: &str, now: Ticks) -> Result<Option<Record>, StorageError> {
         let Ok(Some(stream)) = self.readable(name) else { return Ok(None) };
         let Some(last) = stream.last else { return Ok(None) };
         let limits = self.limits_of(name);
@@ -208,13 +299,13 @@ impl Store {
         if limits.deleted() || revision < first {
             return Ok(None);
         }
-        Ok(self.storage.event(stream.number, revision)?)
+        self.storage.event(stream.number, revision)
     }
 }
 
 /// Where a link leads: `revision@stream`. What is no link in form is an ordinary event.
-fn link_target(record: &Record) -> Option<(i64, String)> {
-    if record.kind() != "$>" {
+fn link_target(record: RecordView<'_>) -> Option<(i64, String)> {
+    if record.kind_bytes() != b"$>" {
         return None;
     }
     let text = std::str::from_utf8(record.data()).ok()?;

@@ -37,6 +37,57 @@ pub struct Record {
     pub encoded: Bytes,
 }
 
+/// An event that is borrowed from where it is kept; its fields are those of [`Record`].
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct RecordView<'a> {
+    pub position: u64,
+    pub stream: StreamNumber,
+    pub revision: u64,
+    pub id: u128,
+    pub created: Ticks,
+    pub json: bool,
+    pub name: &'a Arc<str>,
+    pub kind_at: (u32, u32),
+    pub data_length: u32,
+    pub encoded: &'a [u8],
+}
+
+impl<'a> RecordView<'a> {
+    /// How many bytes the event takes where it is sent, about.
+    #[must_use]
+    pub fn sent_length(&self) -> usize {
+        self.encoded.len() + self.name.len()
+    }
+
+    /// The event's type.
+    #[must_use]
+    pub fn kind(&self) -> &'a str {
+        std::str::from_utf8(self.kind_bytes()).unwrap_or_default()
+    }
+
+    pub(crate) fn kind_bytes(&self) -> &'a [u8] {
+        let (start, length) = self.kind_at;
+        self.encoded.get(start as usize..start as usize + length as usize).unwrap_or_default()
+    }
+
+    /// The event's data.
+    #[must_use]
+    pub fn data(&self) -> &'a [u8] {
+        let start = self.encoded.len().saturating_sub(self.data_length as usize);
+        self.encoded.get(start..).unwrap_or_default()
+    }
+
+    /// The event, to be kept.
+    #[must_use]
+    pub fn to_record(&self) -> Record {
+        let Self { position, stream, revision, id, created, json, name, kind_at, data_length, encoded } =
+            *self;
+        let (name, encoded) = (name.clone(), Bytes::copy_from_slice(encoded));
+        Record { position, stream, revision, id, created, json, name, kind_at, data_length, encoded }
+    }
+}
+
 /// Where an event goes.
 pub(crate) struct Place<'a> {
     pub position: u64,
@@ -56,25 +107,41 @@ impl Record {
         &self.name
     }
 
+    /// The event, borrowed.
+    #[must_use]
+    pub fn view(&self) -> RecordView<'_> {
+        let Self { position, stream, revision, id, created, json, name, kind_at, data_length, encoded } =
+            self;
+        RecordView {
+            position: *position,
+            stream: *stream,
+            revision: *revision,
+            id: *id,
+            created: *created,
+            json: *json,
+            name,
+            kind_at: *kind_at,
+            data_length: *data_length,
+            encoded,
+        }
+    }
+
     /// How many bytes the event takes where it is sent, about.
     #[must_use]
     pub fn sent_length(&self) -> usize {
-        self.encoded.len() + self.name.len()
+        self.view().sent_length()
     }
 
     /// The event's type.
     #[must_use]
     pub fn kind(&self) -> &str {
-        let (start, length) = self.kind_at;
-        let bytes = self.encoded.get(start as usize..start as usize + length as usize).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
+        self.view().kind()
     }
 
     /// The event's data.
     #[must_use]
     pub fn data(&self) -> &[u8] {
-        let start = self.encoded.len().saturating_sub(self.data_length as usize);
-        self.encoded.get(start..).unwrap_or_default()
+        self.view().data()
     }
 
     pub(crate) fn new(event: &NewEvent, place: &Place<'_>) -> Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::read::{Direction, PageSize};
-use crate::record::Record;
+use crate::record::{Record, RecordView};
 
 /// The number under which a stream's events are kept; streams are numbered from 0 in the order of their first event.
 pub type StreamNumber = u32;
@@ -61,6 +61,9 @@ pub struct Write {
     pub kept: u64,
 }
 
+/// What is done with each event that is shown.
+pub type Show<'a> = &'a mut dyn FnMut(RecordView<'_>) -> Result<(), StorageError>;
+
 /// Keeps records. A tombstone is in the log only; every other event is also at its revision in its stream.
 pub trait Storage: Send + Sync {
     /// Makes a change readable. Storage that outlives the process has written it before.
@@ -78,17 +81,18 @@ pub trait Storage: Send + Sync {
     /// When what is kept cannot be read.
     fn event(&self, stream: StreamNumber, revision: u64) -> Result<Option<Record>, StorageError>;
 
-    /// Events of a stream, from and with a revision on.
+    /// Shows events of a stream, from and with a revision on, until a page is full.
     ///
     /// # Errors
-    /// When what is kept cannot be read.
-    fn stream_page(
+    /// When what is kept cannot be read, and what `show` returns.
+    fn show_stream(
         &self,
         stream: StreamNumber,
         from: u64,
         direction: Direction,
         size: PageSize,
-    ) -> Result<Vec<Record>, StorageError>;
+        show: Show<'_>,
+    ) -> Result<(), StorageError>;
 
     /// Events of the log: forwards from and with a position on, backwards from before it.
     ///

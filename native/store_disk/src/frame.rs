@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use store_core::{Record, StreamNumber, Write};
+use store_core::{Record, RecordView, StreamNumber, Write};
 
 use crate::form::{Put as _, Reader, aligned};
 
@@ -163,37 +163,50 @@ pub fn said_length(bytes: &[u8]) -> Option<u64> {
     (length >= RECORD_HEAD as u64 && length <= MAX_FRAME).then_some(length)
 }
 
-/// An event whose name is not known yet.
-pub struct Unnamed {
-    /// The event, its name empty.
-    pub record: Record,
+/// What the head of an event says.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordHead {
+    pub position: u64,
+    pub revision: u64,
+    pub stream: StreamNumber,
+    kind_at: (u32, u32),
+    data_length: u32,
+    created: u64,
+    json: bool,
+    pub id: u128,
 }
 
-impl Unnamed {
-    /// The event in bytes that hold just it; nothing if it is damaged.
-    pub fn decode(bytes: &Bytes, nameless: &Arc<str>) -> Option<Self> {
+impl RecordHead {
+    /// The head of the event in bytes that hold just it; nothing if anything of it is damaged.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let crc = reader.u32()?;
         if crc32fast::hash(reader.0) != crc || u64::from(reader.u32()?) != bytes.len() as u64 {
             return None;
         }
-        let (position, revision) = (reader.u64()?, reader.u64()?);
-        let stream = reader.u32()?;
-        let kind_at = (reader.u32()?, reader.u32()?);
-        let data_length = reader.u32()?;
-        let created = reader.u64()?;
-        let json = reader.u32()? != 0;
-        let id = reader.u128()?;
-        let encoded = bytes.slice(RECORD_HEAD..);
-        let name = nameless.clone();
-        let record =
-            Record { position, stream, revision, id, created, json, name, kind_at, data_length, encoded };
-        Some(Self { record })
+        Some(Self {
+            position: reader.u64()?,
+            revision: reader.u64()?,
+            stream: reader.u32()?,
+            kind_at: (reader.u32()?, reader.u32()?),
+            data_length: reader.u32()?,
+            created: reader.u64()?,
+            json: reader.u32()? != 0,
+            id: reader.u128()?,
+        })
     }
 
-    /// The event with its name.
-    pub fn named(self, name: &Arc<str>) -> Record {
-        Record { name: name.clone(), ..self.record }
+    /// The event, borrowed.
+    pub fn view<'a>(&self, name: &'a Arc<str>, encoded: &'a [u8]) -> RecordView<'a> {
+        let Self { position, revision, stream, kind_at, data_length, created, json, id } = *self;
+        RecordView { position, stream, revision, id, created, json, name, kind_at, data_length, encoded }
+    }
+
+    /// The event.
+    pub fn record(&self, name: &Arc<str>, encoded: Bytes) -> Record {
+        let Self { position, revision, stream, kind_at, data_length, created, json, id } = *self;
+        let name = name.clone();
+        Record { position, stream, revision, id, created, json, name, kind_at, data_length, encoded }
     }
 }
 

@@ -3,16 +3,16 @@
 use std::iter;
 use std::sync::Arc;
 
-use store_core::{Direction, PageSize, Record, Storage, StorageError, StreamNumber, StreamRow, Write};
+use store_core::{Direction, PageSize, Record, Show, Storage, StorageError, StreamNumber, StreamRow, Write};
 
 use crate::form::aligned;
-use crate::frame::{self, Entry, Unnamed};
+use crate::frame::{self, Entry};
 use crate::helper::Helper;
 use crate::index::{Block, Index};
 use crate::sealed::{Lookup, Sealed};
 use crate::segment::{HEAD, Head};
 use crate::shared::{Seal, Shared};
-use crate::window::{MANY, SINGLE, Walk, Window};
+use crate::window::{MANY, SINGLE, Seen, Walk, Window};
 
 /// How many events are read at once when reading backwards.
 const BACKWARDS: usize = 32;
@@ -111,11 +111,14 @@ impl Log {
         self.sealed.get(segment).map_or(self.active.head.salt(), |sealed| sealed.head.salt())
     }
 
-    fn named(&self, event: Unnamed) -> Result<Record, StorageError> {
-        match self.streams.get(event.record.stream as usize) {
-            Some(chain) => Ok(event.named(&chain.name)),
-            None => Err(StorageError::Failed(format!("stream {} has no name", event.record.stream))),
-        }
+    fn name(&self, stream: StreamNumber) -> Result<&Arc<str>, StorageError> {
+        let chain = self.streams.get(stream as usize);
+        let unnamed = || StorageError::Failed(format!("stream {stream} has no name"));
+        chain.map(|chain| &chain.name).ok_or_else(unnamed)
+    }
+
+    fn record(&self, window: &Window<'_>, event: &Seen) -> Result<Record, StorageError> {
+        Ok(event.head.record(self.name(event.head.stream)?, window.slice(event)))
     }
 
     /// In which segment a revision of a stream is, and what else of the stream is there.
@@ -162,38 +165,44 @@ impl Log {
         }
     }
 
-    /// Events of a stream that follow one another, as long as they are wanted.
-    fn forwards(
+    /// Shows events of a stream that follow one another.
+    fn show_forwards(
         &self,
         stream: StreamNumber,
         from: u64,
         size: PageSize,
-    ) -> impl Iterator<Item = Result<Record, StorageError>> + '_ {
-        let mut next = from;
-        let mut part: Option<(Window<'_>, std::vec::IntoIter<(u32, u64)>)> = None;
-        let step = move || -> Result<Option<Record>, StorageError> {
-            loop {
-                if let Some((window, offsets)) = &mut part
-                    && let Some((offset, ahead)) = offsets.next()
-                {
-                    let record = self.expect(window, offset, ahead, stream, next)?;
-                    next += 1;
-                    return Ok(Some(record));
-                }
-                let Some(piece) = self.piece(stream, next) else { return Ok(None) };
-                let from = (next - piece.first) as usize;
-                let count = (piece.count as usize - from).min(size.events);
-                let offsets = self.offsets(stream, &piece, from, count)?;
-                if offsets.is_empty() {
-                    return Ok(None);
-                }
-                part = Some((self.window(piece.segment), with_ahead(offsets).into_iter()));
+        show: Show<'_>,
+    ) -> Result<(), StorageError> {
+        let (mut next, mut page) = (from, size.empty());
+        while !page.is_full()
+            && let Some(piece) = self.piece(stream, next)
+        {
+            let name = self.name(stream)?;
+            let from = (next - piece.first) as usize;
+            let count = (piece.count as usize - from).min(page.room().events);
+            let offsets = self.offsets(stream, &piece, from, count)?;
+            if offsets.is_empty() {
+                break;
             }
-        };
-        until_none(step)
+            let mut window = self.window(piece.segment);
+            // Their heads need room as well.
+            let room = page.room().bytes as u64;
+            let most = MANY.min(room.saturating_add(room / 4));
+            for (offset, ahead) in with_ahead(offsets, most) {
+                let event = self.expect(&mut window, offset, ahead, stream, next)?;
+                let view = event.head.view(name, window.encoded(&event));
+                page.add(view.sent_length());
+                show(view)?;
+                next += 1;
+                if page.is_full() {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// The same in the other direction: some are read in the log's order, and turned around.
+    /// Events of a stream in the other direction: some are read in the log's order, and turned around.
     fn backwards(
         &self,
         stream: StreamNumber,
@@ -214,8 +223,9 @@ impl Log {
             let first = piece.first + (up_to - count) as u64;
             let offsets = self.offsets(stream, &piece, up_to - count, count)?;
             let mut window = self.window(piece.segment);
-            for (revision, (offset, ahead)) in (first..).zip(with_ahead(offsets)) {
-                held.push(self.expect(&mut window, offset, ahead, stream, revision)?);
+            for (revision, (offset, ahead)) in (first..).zip(with_ahead(offsets, MANY)) {
+                let event = self.expect(&mut window, offset, ahead, stream, revision)?;
+                held.push(self.record(&window, &event)?);
             }
             next = first.checked_sub(1);
             Ok(held.pop())
@@ -231,12 +241,12 @@ impl Log {
         ahead: u64,
         stream: StreamNumber,
         revision: u64,
-    ) -> Result<Record, StorageError> {
+    ) -> Result<Seen, StorageError> {
         let event = window.event(u64::from(offset), ahead)?;
-        if (event.record.stream, event.record.revision) != (stream, revision) {
+        if (event.head.stream, event.head.revision) != (stream, revision) {
             return Err(window.damaged("the event", u64::from(offset)));
         }
-        self.named(event)
+        Ok(event)
     }
 
     /// The segment and block in which a position is, or would be.
@@ -275,10 +285,10 @@ impl Log {
                 if let Some(walk) = &mut walk
                     && let Some(event) = walk.next(ahead)?
                 {
-                    if event.record.position < from {
+                    if event.head.position < from {
                         continue;
                     }
-                    return self.named(event).map(Some);
+                    return self.record(&walk.window, &event).map(Some);
                 }
                 if segment >= self.sealed.len() {
                     return Ok(None);
@@ -306,11 +316,10 @@ impl Log {
                 if let Some(this) = this {
                     let mut walk = self.walk(segment, this);
                     while following.is_none_or(|following| walk.offset() < u64::from(following.offset)) {
-                        let Some(event) = walk.next(MANY)?.filter(|event| event.record.position < from)
-                        else {
+                        let Some(event) = walk.next(MANY)?.filter(|event| event.head.position < from) else {
                             break;
                         };
-                        held.push(self.named(event)?);
+                        held.push(self.record(&walk.window, &event)?);
                     }
                 }
                 next = match (block.checked_sub(1), segment.checked_sub(1)) {
@@ -333,18 +342,18 @@ impl Log {
         stream: StreamNumber,
         id: u128,
     ) -> Result<Option<u64>, StorageError> {
-        let record = self.window(segment).event(u64::from(offset), SINGLE)?.record;
-        Ok((record.stream == stream && record.id == id).then_some(record.revision))
+        let head = self.window(segment).event(u64::from(offset), SINGLE)?.head;
+        Ok((head.stream == stream && head.id == id).then_some(head.revision))
     }
 }
 
-/// Offsets, and how much to read at once from each: as far as the next events lie close together.
-fn with_ahead(offsets: Vec<u32>) -> Vec<(u32, u64)> {
+/// Offsets, and how much to read at once from each: as far as the next events lie close together, and at most so much.
+fn with_ahead(offsets: Vec<u32>, most: u64) -> Vec<(u32, u64)> {
     let (mut ahead, mut following) = (SINGLE, None);
     let mut all: Vec<_> = offsets.into_iter().map(|offset| (offset, SINGLE)).collect();
     for (offset, wanted) in all.iter_mut().rev() {
         let apart = following.map_or(u64::MAX, |next: u32| u64::from(next.saturating_sub(*offset)));
-        ahead = if apart > APART { SINGLE } else { (apart + ahead).min(MANY) };
+        ahead = if apart > APART { SINGLE } else { (apart + ahead).min(most) };
         (*wanted, following) = (ahead, Some(*offset));
     }
     all
@@ -400,26 +409,33 @@ impl Storage for Log {
     }
 
     fn event(&self, stream: StreamNumber, revision: u64) -> Result<Option<Record>, StorageError> {
-        self.forwards(stream, revision, PageSize::events(1)).next().transpose()
+        let Some(piece) = self.piece(stream, revision) else { return Ok(None) };
+        let offsets = self.offsets(stream, &piece, (revision - piece.first) as usize, 1)?;
+        let Some(offset) = offsets.first() else { return Ok(None) };
+        let mut window = self.window(piece.segment);
+        let event = self.expect(&mut window, *offset, SINGLE, stream, revision)?;
+        self.record(&window, &event).map(Some)
     }
 
-    fn stream_page(
+    fn show_stream(
         &self,
         stream: StreamNumber,
         from: u64,
         direction: Direction,
         size: PageSize,
-    ) -> Result<Vec<Record>, StorageError> {
-        match direction {
-            Direction::Forwards => size.try_take(self.forwards(stream, from, size)),
-            Direction::Backwards => size.try_take(self.backwards(stream, from, size)),
+        show: Show<'_>,
+    ) -> Result<(), StorageError> {
+        if direction == Direction::Forwards {
+            return self.show_forwards(stream, from, size, show);
         }
+        let records = size.take(self.backwards(stream, from, size))?;
+        records.iter().try_for_each(|record| show(record.view()))
     }
 
     fn log_page(&self, from: u64, direction: Direction, size: PageSize) -> Result<Vec<Record>, StorageError> {
         match direction {
-            Direction::Forwards => size.try_take(self.log_forwards(from, size)),
-            Direction::Backwards => size.try_take(self.log_backwards(from)),
+            Direction::Forwards => size.take(self.log_forwards(from, size)),
+            Direction::Backwards => size.take(self.log_backwards(from)),
         }
     }
 
