@@ -52,16 +52,17 @@ impl Messages {
     /// Adds an event, which was encoded when it was appended.
     pub fn push_event(&mut self, pair: &PairView<'_>, ids: Ids) {
         let position = pair.link.or(pair.event).map_or(0, |record| record.position);
-        let lengths = [pair.event, pair.link].map(|record| record.map(|record| record_length(&record, ids)));
-        let parts: usize = lengths.iter().flatten().map(|length| field_length(*length)).sum();
-        let length = parts + 1 + encoded_len_varint(position);
+        let event = pair.event.as_ref().map(|record| (record, record_length(record, ids)));
+        let link = pair.link.as_ref().map(|record| (record, record_length(record, ids)));
+        let part = |part: Option<(_, usize)>| part.map_or(0, |(_, length)| field_length(length));
+        let length = part(event) + part(link) + 1 + encoded_len_varint(position);
         self.put_head(field_length(length));
         let out = &mut self.0;
         put_length(out, EVENT, length);
-        for (key, record, length) in [(EVENT, pair.event, lengths[0]), (LINK, pair.link, lengths[1])] {
-            if let (Some(record), Some(length)) = (record, length) {
+        for (key, part) in [(EVENT, event), (LINK, link)] {
+            if let Some((record, length)) = part {
                 put_length(out, key, length);
-                put_record(out, &record, ids);
+                put_record(out, record, ids);
             }
         }
         put_number(out, COMMIT_POSITION, position);
@@ -93,8 +94,8 @@ impl Messages {
 
     /// Not compressed, and so long. No event comes near 4 GB.
     fn put_head(&mut self, length: usize) {
-        self.0.push(0);
-        self.0.extend_from_slice(&(length as u32).to_be_bytes());
+        let [a, b, c, d] = (length as u32).to_be_bytes();
+        self.0.extend_from_slice(&[0, a, b, c, d]);
     }
 }
 
