@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::files::{File, Folder};
 
@@ -33,12 +34,12 @@ impl Folder for OsFolder {
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is not a file"));
         }
-        Ok(Arc::new(OsFile(file)))
+        Ok(Arc::new(OsFile::new(file)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let file = fs::File::options().read(true).write(true).create_new(true).open(self.0.join(name))?;
-        Ok(Arc::new(OsFile(file)))
+        Ok(Arc::new(OsFile::new(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -54,7 +55,22 @@ impl Folder for OsFolder {
     }
 }
 
-struct OsFile(fs::File);
+struct OsFile(fs::File, AtomicBool);
+
+impl OsFile {
+    fn new(file: fs::File) -> Self {
+        Self(file, AtomicBool::new(false))
+    }
+}
+
+impl Drop for OsFile {
+    fn drop(&mut self) {
+        // A process that is just being started has the open file as well, and would keep the lock until it runs.
+        if self.1.load(Ordering::Acquire) {
+            let _ = self.0.unlock();
+        }
+    }
+}
 
 impl File for OsFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -103,7 +119,10 @@ impl File for OsFile {
 
     fn lock(&self) -> io::Result<bool> {
         match self.0.try_lock() {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.1.store(true, Ordering::Release);
+                Ok(true)
+            }
             Err(fs::TryLockError::WouldBlock) => Ok(false),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
