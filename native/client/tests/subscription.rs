@@ -147,7 +147,7 @@ async fn tombstone(server: std::net::SocketAddr, stream: &'static str) {
 }
 
 #[tokio::test]
-async fn a_peer_that_speaks_something_else_stops_the_subscription_and_says_so() {
+async fn a_peer_that_speaks_something_else_from_the_start_is_named_and_asked_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let connection = connection(listener.local_addr().expect("bound"));
     tokio::spawn(async move {
@@ -160,5 +160,8 @@ async fn a_peer_that_speaks_something_else_stops_the_subscription_and_says_so() 
         }
     });
     let mut running = subscribe(&connection, "s", Start::Beginning);
-    running.until(Given::Stopped("protocol")).await;
+    for _ in 0..2 {
+        assert_eq!(running.next().await, Given::Dropped);
+        assert!(running.error().to_string().contains("it answered \"HTTP/1.1 400 Bad Request\""));
+    }
 }
