@@ -132,7 +132,7 @@ defmodule Penstock.Soak.Damage do
     refusals = Store.refusals(found)
 
     for text <- refusals do
-      law(names_a_file?(text, "", store), "a read refused without the name of a file: #{text}")
+      law(names_a_file?(text, store.folder, store), "a read refused without the name of a file: #{text}")
     end
 
     if refusals == [], do: appends(connection)
