@@ -188,6 +188,8 @@ defmodule Penstock.LinearSubscription.StandingTest do
           start_again(port, :memory)
           info = await_info(producer, &(&1.position_beyond_end != nil))
           assert info.position_beyond_end == %{position: 2, last_revision: nil}
+          # with an ask it looks for what is new, and says so
+          StageWire.ask(producer, tag, 1)
           StageWire.settle(producer)
           producer
         end)
