@@ -128,7 +128,7 @@ defmodule Penstock.SoakTest do
           do: {file, File.dir?(file) || File.read!(file)}
     end
 
-    for seed <- 1..100 do
+    for seed <- 1..200 do
       Dice.take(seed, :wound)
       File.rm_rf!(folder)
       File.mkdir_p!(folder)

@@ -1,7 +1,8 @@
 //! Judges what comes back from the road: whether it is what gRPC asks an answer to be.
 //!
-//! A proxy that answers in the server's place, a peer that speaks something else, a call that ends without its status, a message that is cut or too large
-//! are found here and become a [`Fault`], whatever kind of call it is. The bytes are passed on as they came.
+//! A proxy that answers in the server's place, a peer that speaks something else, a call that ends without its status, a
+//! message that is cut or too large are found here and become a [`Fault`], whatever kind of call it is. The bytes are
+//! passed on as they came.
 
 use std::error::Error;
 use std::pin::Pin;

@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::sync::PoisonError;
-
 use common::{Process, all, any, append, client, event};
 use server::{Options, Server, StartError, Storage};
 use wire::proto::streams::append_req::ProposedMessage;
@@ -133,10 +131,8 @@ fn asked_for(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
 }
 
-#[allow(clippy::await_holding_lock, reason = "each test has a thread and a runtime of its own")]
 async fn start(folder: &std::path::Path) -> Result<Server, StartError> {
     let address = "127.0.0.1:0".parse().unwrap();
-    let _starting = common::STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     Server::start(Options::new(address, Storage::Disk(folder.to_owned()))).await
 }
 

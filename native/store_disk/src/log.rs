@@ -1,4 +1,7 @@
-//! Reading: where the events of every stream and of the log are, and the events.
+//! The log as it is read: its segments, what is known of its streams, and the storage that it makes with that.
+
+mod by_position;
+mod by_revision;
 
 use std::iter;
 use std::sync::Arc;
@@ -8,16 +11,11 @@ use store_core::{Direction, PageSize, Record, Show, Storage, StorageError, Strea
 use crate::form::aligned;
 use crate::frame::{self, Entry};
 use crate::helper::Helper;
-use crate::index::{Block, Index};
+use crate::index::Index;
 use crate::sealed::{Lookup, Sealed};
 use crate::segment::{HEAD, Head};
 use crate::shared::{Seal, Shared};
-use crate::window::{MANY, SINGLE, Seen, Walk, Window};
-
-/// How many events are read at once when reading backwards.
-const BACKWARDS: usize = 32;
-/// Events that are further apart are read one by one.
-const APART: u64 = 4096;
+use crate::window::{SINGLE, Seen, Window};
 
 /// The events of a stream in a sealed segment.
 #[derive(Clone, Copy, Debug)]
@@ -61,14 +59,6 @@ pub struct Log {
     pub sealed: Vec<Arc<Sealed>>,
     pub active: Active,
     pub position: u64,
-}
-
-/// Events of a stream that lie in one segment.
-struct Piece {
-    segment: usize,
-    place: u32,
-    first: u64,
-    count: u64,
 }
 
 impl Log {
@@ -121,219 +111,6 @@ impl Log {
         Ok(event.head.record(self.name(event.head.stream)?, window.slice(event)))
     }
 
-    /// In which segment a revision of a stream is, and what else of the stream is there.
-    fn piece(&self, stream: StreamNumber, revision: u64) -> Option<Piece> {
-        let chain = self.streams.get(stream as usize)?;
-        let after = chain.last? + 1;
-        let in_active = self.active.index.streams.get(&stream);
-        let sealed_after = in_active.map_or(after, |run| run.first);
-        if revision >= after {
-            return None;
-        }
-        if let Some(run) = in_active.filter(|run| revision >= run.first) {
-            let (first, count) = (run.first, run.offsets.len() as u64);
-            return Some(Piece { segment: self.sealed.len(), place: 0, first, count });
-        }
-        let index = chain.runs.partition_point(|run| run.first <= revision).checked_sub(1)?;
-        let run = chain.runs.get(index)?;
-        let after = chain.runs.get(index + 1).map_or(sealed_after, |next| next.first);
-        Some(Piece {
-            segment: run.sealed as usize,
-            place: run.place,
-            first: run.first,
-            count: after - run.first,
-        })
-    }
-
-    /// Where events of a piece are.
-    fn offsets(
-        &self,
-        stream: StreamNumber,
-        piece: &Piece,
-        from: usize,
-        count: usize,
-    ) -> Result<Vec<u32>, StorageError> {
-        match self.sealed.get(piece.segment) {
-            Some(sealed) => {
-                let place = (stream, piece.place);
-                sealed.lookup().offsets(&self.shared, sealed.head.number, place, from, count)
-            }
-            None => {
-                let offsets = self.active.index.streams.get(&stream).map(|run| run.offsets.as_slice());
-                Ok(offsets.and_then(|offsets| offsets.get(from..from + count)).unwrap_or_default().to_vec())
-            }
-        }
-    }
-
-    /// Shows events of a stream that follow one another.
-    fn show_forwards(
-        &self,
-        stream: StreamNumber,
-        from: u64,
-        size: PageSize,
-        show: Show<'_>,
-    ) -> Result<(), StorageError> {
-        let (mut next, mut page) = (from, size.empty());
-        while !page.is_full()
-            && let Some(piece) = self.piece(stream, next)
-        {
-            let name = self.name(stream)?;
-            let from = (next - piece.first) as usize;
-            let count = (piece.count as usize - from).min(page.room().events);
-            let offsets = self.offsets(stream, &piece, from, count)?;
-            if offsets.is_empty() {
-                break;
-            }
-            let mut window = self.window(piece.segment);
-            // Their heads need room as well.
-            let room = page.room().bytes as u64;
-            let most = MANY.min(room.saturating_add(room / 4));
-            for (offset, ahead) in with_ahead(offsets, most) {
-                let event = self.expect(&mut window, offset, ahead, stream, next)?;
-                let view = event.head.view(name, window.encoded(&event));
-                page.add(view.sent_length());
-                show(view)?;
-                next += 1;
-                if page.is_full() {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Events of a stream in the other direction: some are read in the log's order, and turned around.
-    fn backwards(
-        &self,
-        stream: StreamNumber,
-        from: u64,
-        size: PageSize,
-    ) -> impl Iterator<Item = Result<Record, StorageError>> + '_ {
-        let last = self.streams.get(stream as usize).and_then(|chain| chain.last);
-        let mut next = last.map(|last| last.min(from));
-        let mut held: Vec<Record> = Vec::new();
-        let step = move || -> Result<Option<Record>, StorageError> {
-            if let Some(record) = held.pop() {
-                return Ok(Some(record));
-            }
-            let Some(revision) = next else { return Ok(None) };
-            let Some(piece) = self.piece(stream, revision) else { return Ok(None) };
-            let up_to = (revision - piece.first) as usize + 1;
-            let count = up_to.min(BACKWARDS).min(size.events);
-            let first = piece.first + (up_to - count) as u64;
-            let offsets = self.offsets(stream, &piece, up_to - count, count)?;
-            let mut window = self.window(piece.segment);
-            for (revision, (offset, ahead)) in (first..).zip(with_ahead(offsets, MANY)) {
-                let event = self.expect(&mut window, offset, ahead, stream, revision)?;
-                held.push(self.record(&window, &event)?);
-            }
-            next = first.checked_sub(1);
-            Ok(held.pop())
-        };
-        until_none(step)
-    }
-
-    /// The event at an offset, which must be this one.
-    fn expect(
-        &self,
-        window: &mut Window<'_>,
-        offset: u32,
-        ahead: u64,
-        stream: StreamNumber,
-        revision: u64,
-    ) -> Result<Seen, StorageError> {
-        let event = window.event(u64::from(offset), ahead)?;
-        if (event.head.stream, event.head.revision) != (stream, revision) {
-            return Err(window.damaged("the event", u64::from(offset)));
-        }
-        Ok(event)
-    }
-
-    /// The segment and block in which a position is, or would be.
-    fn block(&self, position: u64) -> (usize, usize) {
-        let segment = match self.active.head.position <= position {
-            true => self.sealed.len(),
-            false => self.sealed.partition_point(|sealed| sealed.head.position <= position).saturating_sub(1),
-        };
-        let before =
-            self.with_blocks(segment, |blocks| blocks.partition_point(|block| block.position <= position));
-        (segment, before.saturating_sub(1))
-    }
-
-    fn with_blocks<T>(&self, segment: usize, look: impl FnOnce(&[Block]) -> T) -> T {
-        match self.sealed.get(segment) {
-            Some(sealed) => look(sealed.lookup().blocks()),
-            None => look(&self.active.index.blocks),
-        }
-    }
-
-    fn walk(&self, segment: usize, block: Block) -> Walk<'_> {
-        Walk::new(self.window(segment), self.salt(segment), u64::from(block.offset), block.left)
-    }
-
-    fn log_forwards(
-        &self,
-        from: u64,
-        size: PageSize,
-    ) -> impl Iterator<Item = Result<Record, StorageError>> + '_ {
-        let (mut segment, block) = self.block(from);
-        let first = self.with_blocks(segment, |blocks| blocks.get(block).copied());
-        let mut walk = first.map(|block| self.walk(segment, block));
-        let ahead = if size.events == 1 { SINGLE } else { MANY };
-        let step = move || -> Result<Option<Record>, StorageError> {
-            loop {
-                if let Some(walk) = &mut walk
-                    && let Some(event) = walk.next(ahead)?
-                {
-                    if event.head.position < from {
-                        continue;
-                    }
-                    return self.record(&walk.window, &event).map(Some);
-                }
-                if segment >= self.sealed.len() {
-                    return Ok(None);
-                }
-                segment += 1;
-                let first = self.with_blocks(segment, |blocks| blocks.first().copied());
-                walk = first.map(|block| self.walk(segment, block));
-            }
-        };
-        until_none(step)
-    }
-
-    fn log_backwards(&self, from: u64) -> impl Iterator<Item = Result<Record, StorageError>> + '_ {
-        let mut next = Some(self.block(from));
-        let mut held: Vec<Record> = Vec::new();
-        let step = move || -> Result<Option<Record>, StorageError> {
-            loop {
-                if let Some(record) = held.pop() {
-                    return Ok(Some(record));
-                }
-                let Some((segment, block)) = next else { return Ok(None) };
-                let (this, following) = self.with_blocks(segment, |blocks| {
-                    (blocks.get(block).copied(), blocks.get(block + 1).copied())
-                });
-                if let Some(this) = this {
-                    let mut walk = self.walk(segment, this);
-                    while following.is_none_or(|following| walk.offset() < u64::from(following.offset)) {
-                        let Some(event) = walk.next(MANY)?.filter(|event| event.head.position < from) else {
-                            break;
-                        };
-                        held.push(self.record(&walk.window, &event)?);
-                    }
-                }
-                next = match (block.checked_sub(1), segment.checked_sub(1)) {
-                    (Some(block), _) => Some((segment, block)),
-                    (None, Some(segment)) => {
-                        Some((segment, self.with_blocks(segment, |blocks| blocks.len().saturating_sub(1))))
-                    }
-                    (None, None) => None,
-                };
-            }
-        };
-        until_none(step)
-    }
-
     /// The revision of the event at an offset, if it has the id.
     fn revision_at(
         &self,
@@ -345,18 +122,6 @@ impl Log {
         let head = self.window(segment).event(u64::from(offset), SINGLE)?.head;
         Ok((head.stream == stream && head.id == id).then_some(head.revision))
     }
-}
-
-/// Offsets, and how much to read at once from each: as far as the next events lie close together, and at most so much.
-fn with_ahead(offsets: Vec<u32>, most: u64) -> Vec<(u32, u64)> {
-    let (mut ahead, mut following) = (SINGLE, None);
-    let mut all: Vec<_> = offsets.into_iter().map(|offset| (offset, SINGLE)).collect();
-    for (offset, wanted) in all.iter_mut().rev() {
-        let apart = following.map_or(u64::MAX, |next: u32| u64::from(next.saturating_sub(*offset)));
-        ahead = if apart > APART { SINGLE } else { (apart + ahead).min(most) };
-        (*wanted, following) = (ahead, Some(*offset));
-    }
-    all
 }
 
 /// Items until there is none; after an error there are none either.
@@ -409,12 +174,7 @@ impl Storage for Log {
     }
 
     fn event(&self, stream: StreamNumber, revision: u64) -> Result<Option<Record>, StorageError> {
-        let Some(piece) = self.piece(stream, revision) else { return Ok(None) };
-        let offsets = self.offsets(stream, &piece, (revision - piece.first) as usize, 1)?;
-        let Some(offset) = offsets.first() else { return Ok(None) };
-        let mut window = self.window(piece.segment);
-        let event = self.expect(&mut window, *offset, SINGLE, stream, revision)?;
-        self.record(&window, &event).map(Some)
+        self.at_revision(stream, revision)
     }
 
     fn show_stream(

@@ -55,19 +55,22 @@ impl Folder for OsFolder {
     }
 }
 
-struct OsFile(fs::File, AtomicBool);
+struct OsFile {
+    file: fs::File,
+    locked: AtomicBool,
+}
 
 impl OsFile {
     fn new(file: fs::File) -> Self {
-        Self(file, AtomicBool::new(false))
+        Self { file, locked: AtomicBool::new(false) }
     }
 }
 
 impl Drop for OsFile {
     fn drop(&mut self) {
         // A process that is just being started has the open file as well, and would keep the lock until it runs.
-        if self.1.load(Ordering::Acquire) {
-            let _ = self.0.unlock();
+        if self.locked.load(Ordering::Acquire) {
+            let _ = self.file.unlock();
         }
     }
 }
@@ -75,7 +78,7 @@ impl Drop for OsFile {
 impl File for OsFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
-            match self.0.read_at(bytes, offset) {
+            match self.file.read_at(bytes, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => return read,
             }
@@ -85,7 +88,7 @@ impl File for OsFile {
     #[cfg(target_os = "linux")]
     fn read_now_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         use rustix::io::{Errno, ReadWriteFlags, preadv2};
-        match preadv2(&self.0, &mut [io::IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT) {
+        match preadv2(&self.file, &mut [io::IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT) {
             // A file system that cannot tell: as if it had to be waited for.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Err(io::ErrorKind::WouldBlock.into()),
             read => Ok(read?),
@@ -98,29 +101,29 @@ impl File for OsFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.file.set_len(length)
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn is_linked(&self) -> io::Result<bool> {
-        Ok(self.0.metadata()?.nlink() > 0)
+        Ok(self.file.metadata()?.nlink() > 0)
     }
 
     fn lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
+        match self.file.try_lock() {
             Ok(()) => {
-                self.1.store(true, Ordering::Release);
+                self.locked.store(true, Ordering::Release);
                 Ok(true)
             }
             Err(fs::TryLockError::WouldBlock) => Ok(false),

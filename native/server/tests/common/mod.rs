@@ -5,7 +5,6 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use tonic::transport::Channel;
 use wire::proto::streams::append_req::options::ExpectedStreamRevision;
@@ -20,10 +19,6 @@ use wire::proto::streams::streams_client::StreamsClient;
 use wire::proto::streams::{AppendReq, DeleteReq, ReadReq, append_resp, delete_req, read_resp};
 use wire::proto::{Empty, StreamIdentifier, Uuid};
 
-/// Held while a process is started, and while a server of this process opens its folder: a process that is being started
-/// has for a moment what is open here, with its locks.
-pub static STARTING: Mutex<()> = Mutex::new(());
-
 /// A server in a process, killed when it is dropped.
 pub struct Process {
     pub child: Child,
@@ -37,7 +32,6 @@ impl Process {
 
     /// With more arguments.
     pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut child = Command::new(env!("CARGO_BIN_EXE_penstock-server"))
             .args(["--port", "0", "--data"])
             .arg(data)
@@ -45,7 +39,6 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        drop(starting);
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
