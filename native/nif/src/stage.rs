@@ -3,10 +3,10 @@
 //! Subscribers are known by a number; the process that owns the outlet maps it to a pid and a tag, and
 //! does the sending, since a list that fits one subscriber's demand goes out as the list it already is.
 
+mod dispatcher;
 mod extent;
 mod meter;
 mod partition;
-mod route;
 mod sift;
 mod store;
 mod term_batch;
@@ -16,10 +16,13 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use rustler::{Encoder, Env, Error, NifResult, Resource, ResourceArc, Term};
-use stage_core::{Buffer, Delivery, Keep, Outlet, Part, Share};
+use stage_core::{
+    AnyDispatcher, Buffer, Credited, Delivery, DemandDispatcher, Keep, Outlet, Part, PartitionDispatcher,
+    Recipient, Share,
+};
 
+use dispatcher::To;
 use meter::Meter;
-use route::{Route, To};
 use term_batch::{CHUNK, TermBatch};
 
 mod atoms {
@@ -39,13 +42,13 @@ const MANY_PARTITIONS: usize = 10_000;
 const MANY_DEALS: usize = 8;
 
 struct State {
-    outlet: Outlet<Route, TermBatch, ()>,
+    outlet: Outlet<AnyDispatcher<u64>, TermBatch, ()>,
     /// How many of the buffered events are on the owner's heap.
     on_heap: u64,
     /// How many of these, the newest of the buffer, are to leave it with others that follow.
     staged: u64,
     /// What the latest call has dealt ahead.
-    ahead: Option<(To, u64)>,
+    ahead: Option<(Recipient<u64>, u64)>,
     meter: Meter,
 }
 
@@ -75,7 +78,7 @@ impl StageOutlet {
     fn with_ahead<R>(
         &self,
         env: Env<'_>,
-        work: impl FnOnce(&mut State, Option<(To, u64)>) -> NifResult<R>,
+        work: impl FnOnce(&mut State, Option<(Recipient<u64>, u64)>) -> NifResult<R>,
     ) -> NifResult<R> {
         let mut guard: MutexGuard<'_, Option<State>> =
             self.0.lock().map_err(|_| Error::RaiseAtom("outlet_poisoned"))?;
@@ -130,7 +133,7 @@ fn stage_new(limit: Term<'_>, keep: rustler::Atom, dispatcher: Term<'_>) -> NifR
         return Err(Error::BadArg);
     };
     let buffer = Buffer::new(optional(limit, atoms::infinity())?, keep);
-    let outlet = Outlet::new(Route::decode(dispatcher)?, buffer);
+    let outlet = Outlet::new(dispatcher::decode(dispatcher)?, buffer);
     let state = State { outlet, on_heap: 0, staged: 0, ahead: None, meter: Meter::default() };
     Ok(ResourceArc::new(StageOutlet(Mutex::new(Some(state)))))
 }
@@ -144,7 +147,9 @@ fn stage_subscribe<'a>(
     how: Term<'a>,
 ) -> NifResult<rustler::Atom> {
     outlet.with(env, |state| {
-        state.outlet.dispatcher_mut().subscribe(id, how)?;
+        let dispatcher = state.outlet.dispatcher_mut();
+        let membership = dispatcher::membership(dispatcher.kind(), how)?;
+        dispatcher.subscribe(id, membership).map_err(|_| Error::BadArg)?;
         Ok(rustler::types::atom::ok())
     })
 }
@@ -152,7 +157,7 @@ fn stage_subscribe<'a>(
 /// Whether it was subscribed.
 #[rustler::nif]
 fn stage_cancel(env: Env<'_>, outlet: &StageOutlet, id: u64) -> NifResult<bool> {
-    outlet.with(env, |state| Ok(state.outlet.dispatcher_mut().cancel(id)))
+    outlet.with(env, |state| Ok(state.outlet.dispatcher_mut().cancel(&id).is_some()))
 }
 
 /// What the source is to be asked for; `buffered` when the buffer is to be emptied first. `{queued, partition,
@@ -175,7 +180,7 @@ fn stage_ask_ahead<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, n: u64) -> N
 /// from nowhere.
 #[rustler::nif]
 fn stage_take_back<'a>(env: Env<'a>, outlet: &StageOutlet, to: Term<'a>, n: u64) -> NifResult<rustler::Atom> {
-    let to = To::decode(to)?;
+    let To(to) = to.decode()?;
     outlet.with_ahead(env, |state, ahead| {
         if ahead != Some((to, n)) {
             return Err(Error::BadArg);
@@ -190,8 +195,10 @@ fn stage_take_back<'a>(env: Env<'a>, outlet: &StageOutlet, to: Term<'a>, n: u64)
 #[rustler::nif]
 fn stage_credit<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, n: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
-        let credited = state.outlet.dispatcher_mut().credit(id, n)?;
-        Ok(credited.queue.map_or_else(|| atoms::nil().encode(env), |partition| partition.encode(env)))
+        Ok(match state.outlet.dispatcher_mut().credit(&id, n).map_err(|_| Error::BadArg)? {
+            Credited::Queued(partition) => partition.encode(env),
+            Credited::Plain | Credited::Exceeded(_) | Credited::Lagged(_) => atoms::nil().encode(env),
+        })
     })
 }
 
@@ -200,7 +207,7 @@ fn stage_credit<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, n: u64) -> NifR
 #[rustler::nif]
 fn stage_share<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, dealt: u64, n: u64) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
-        Ok(match state.outlet.dispatcher_mut().share(id, dealt, n)? {
+        Ok(match state.outlet.dispatcher_mut().share(&id, dealt, n).map_err(|_| Error::BadArg)? {
             Share::All => atoms::all().encode(env),
             Share::Cancel => atoms::cancel().encode(env),
             Share::Part { now, dropped } => (now, dropped).encode(env),
@@ -212,7 +219,7 @@ fn stage_share<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, dealt: u64, n: u
 #[rustler::nif]
 fn stage_refill(env: Env<'_>, outlet: &StageOutlet) -> NifResult<rustler::Atom> {
     outlet.with(env, |state| {
-        state.outlet.dispatcher_mut().by_demand()?.refill();
+        state.by_demand()?.refill();
         Ok(rustler::types::atom::ok())
     })
 }
@@ -220,7 +227,7 @@ fn stage_refill(env: Env<'_>, outlet: &StageOutlet) -> NifResult<rustler::Atom> 
 /// Whether events have left since the last refill.
 #[rustler::nif]
 fn stage_counting(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
-    outlet.with(env, |state| Ok(state.outlet.dispatcher_mut().by_demand()?.is_counting()))
+    outlet.with(env, |state| Ok(state.by_demand()?.is_counting()))
 }
 
 #[rustler::nif]
@@ -236,7 +243,7 @@ fn stage_demand(env: Env<'_>, outlet: &StageOutlet) -> NifResult<u64> {
 /// What one subscriber waits for.
 #[rustler::nif]
 fn stage_demand_of(env: Env<'_>, outlet: &StageOutlet, id: u64) -> NifResult<u64> {
-    outlet.with(env, |state| Ok(state.outlet.dispatcher().demand_of(id)))
+    outlet.with(env, |state| Ok(state.outlet.dispatcher().demand_of(&id).unwrap_or(0)))
 }
 
 #[rustler::nif]
@@ -260,10 +267,10 @@ fn stage_emit<'a>(env: Env<'a>, outlet: &StageOutlet, n: u64) -> NifResult<Term<
             });
         };
         if first.1 == n {
-            return Ok(first.0.encode(env));
+            return Ok(To(first.0).encode(env));
         }
         let started = Instant::now();
-        let deals: Vec<_> = std::iter::once(first).chain(deals).collect();
+        let deals: Vec<_> = std::iter::once(first).chain(deals).map(|(to, n)| (To(to), n)).collect();
         let answer = deals.encode(env);
         if deals.len() >= MANY_DEALS {
             state.meter.add(started.elapsed());
@@ -287,7 +294,7 @@ fn stage_next<'a>(env: Env<'a>, outlet: &StageOutlet) -> NifResult<Term<'a>> {
         Ok(match delivery {
             None => atoms::nil().encode(env),
             Some(Delivery::Mark(())) => atoms::mark().encode(env),
-            Some(Delivery::Events(to, events)) => (to, events?).encode(env),
+            Some(Delivery::Events(to, events)) => (To(to), events?).encode(env),
         })
     })
 }
@@ -325,31 +332,39 @@ fn stage_mark(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
 }
 
 impl State {
+    /// The dispatcher by demand.
+    fn by_demand(&mut self) -> NifResult<&mut DemandDispatcher<u64>> {
+        self.outlet.dispatcher_mut().by_demand().map_err(|_| Error::BadArg)
+    }
+
+    /// The dispatcher by partition.
+    fn partitions(&mut self) -> NifResult<&mut PartitionDispatcher<u64>> {
+        self.outlet.dispatcher_mut().partitions().map_err(|_| Error::BadArg)
+    }
+
     /// What the two kinds of ask answer.
     fn ask<'a>(&mut self, env: Env<'a>, id: u64, n: u64, ahead: bool) -> NifResult<Term<'a>> {
-        let credited = self.outlet.dispatcher_mut().credit(id, n)?;
+        let credited = self.outlet.dispatcher_mut().credit(&id, n).map_err(|_| Error::BadArg)?;
         if ahead
-            && credited.is_plain()
+            && credited == Credited::Plain
             && let Some(dealt) = self.outlet.deal_ahead()
         {
             self.ahead = Some(dealt);
-            return Ok((atoms::ahead(), dealt.0, dealt.1).encode(env));
+            return Ok((atoms::ahead(), To(dealt.0), dealt.1).encode(env));
         }
         let asked = if self.outlet.buffer().is_empty() {
             self.outlet.claim().encode(env)
         } else {
             atoms::buffered().encode(env)
         };
-        if let Some(partition) = credited.queue {
-            let served = partition::serve(env, self.outlet.dispatcher_mut().partitions()?, partition);
-            return Ok((atoms::queued(), partition, served, asked).encode(env));
-        }
-        if credited.lagged > 0 {
-            return Ok((atoms::lagged(), credited.lagged, asked).encode(env));
-        }
-        Ok(match credited.exceeded {
-            None => asked,
-            Some(max) => (atoms::exceeded(), max, asked).encode(env),
+        Ok(match credited {
+            Credited::Plain => asked,
+            Credited::Exceeded(max) => (atoms::exceeded(), max, asked).encode(env),
+            Credited::Queued(partition) => {
+                let served = partition::serve(env, self.partitions()?, partition);
+                (atoms::queued(), partition, served, asked).encode(env)
+            }
+            Credited::Lagged(n) => (atoms::lagged(), n, asked).encode(env),
         })
     }
 }

@@ -1,13 +1,15 @@
 //! Demand arithmetic, dispatchers and buffers of a stage: no BEAM, no tokio, no clock.
 //!
 //! - [`Dispatcher`]: who is owed how many events, and what that asks of the source; by demand
-//!   ([`DemandDispatcher`]), to everyone ([`BroadcastDispatcher`]) or by partition ([`PartitionDispatcher`])
+//!   ([`DemandDispatcher`]), to everyone ([`BroadcastDispatcher`]) or by partition ([`PartitionDispatcher`]), or
+//!   whichever of these a producer was started with ([`AnyDispatcher`])
 //! - [`Buffer`]: events that nobody has asked for yet, with marks between them
 //! - [`Outlet`]: a dispatcher and the buffer before it, the way a producer uses them
 //!
 //! The core counts; it never sees an event. What a batch of events is, and where it lives, is the
 //! business of whoever implements [`Batch`].
 
+mod any;
 mod batch;
 mod broadcast;
 mod buffer;
@@ -17,6 +19,7 @@ mod outlet;
 mod partition;
 mod ranked;
 
+pub use any::{AnyDispatcher, Credited, DispatcherError, DispatcherKind, Membership, Recipient};
 pub use batch::Batch;
 pub use broadcast::{BroadcastDispatcher, Everyone, Lag, Share};
 pub use buffer::{Buffer, Keep, Part, Stored};

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::dispatcher::{Claimed, Dispatcher};
 use crate::{AlreadySubscribed, Buffer, DemandDispatcher, DemandOptions, Keep, Part, UnknownSubscriber};
 
-/// What a deal of a [`PartitionDispatcher`] is for: to be split by partition and routed.
+/// What a deal of a [`PartitionDispatcher`] is for: to be split by partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Split;
 
@@ -113,13 +113,13 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
     }
 
     /// Notes that `n` of the events that were to be split belong to no partition.
-    pub fn unrouted(&mut self, n: u64) {
+    pub fn without_partition(&mut self, n: u64) {
         self.demand = self.demand.saturating_add(n);
     }
 
     /// Gives `n` events to a partition: calls `deal` with each of its subscribers that gets some of them and with
     /// how many; the rest is queued. False when there is no such partition.
-    pub fn route(&mut self, partition: usize, n: u64, mut deal: impl FnMut(K, u64)) -> bool {
+    pub fn deal_to(&mut self, partition: usize, n: u64, mut deal: impl FnMut(K, u64)) -> bool {
         if n == 0 {
             return partition < self.count;
         }

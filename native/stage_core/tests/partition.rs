@@ -35,9 +35,9 @@ enum Waiting {
     Mark,
 }
 
-fn route(core: &mut PartitionDispatcher<u8>, partition: usize, n: u64) -> Vec<(u8, u64)> {
+fn deal_to(core: &mut PartitionDispatcher<u8>, partition: usize, n: u64) -> Vec<(u8, u64)> {
     let mut deals = vec![];
-    core.route(partition, n, |key, n| deals.push((key, n)));
+    core.deal_to(partition, n, |key, n| deals.push((key, n)));
     deals
 }
 
@@ -114,9 +114,9 @@ impl Producer {
                     None => none += 1,
                 }
             }
-            self.core.unrouted(none);
+            self.core.without_partition(none);
             for (partition, n) in counts.into_iter().enumerate() {
-                for (key, n) in route(&mut self.core, partition, n) {
+                for (key, n) in deal_to(&mut self.core, partition, n) {
                     self.send(key, partition, n);
                 }
             }
@@ -218,9 +218,9 @@ fn a_mark_comes_out_of_a_queue_behind_what_stood_before_it() {
         core.credit(&key, 4).unwrap();
     }
     core.deal_one(8).unwrap();
-    assert_eq!(route(&mut core, 0, 5), [(0, 4)]);
+    assert_eq!(deal_to(&mut core, 0, 5), [(0, 4)]);
     assert!(core.mark());
-    assert_eq!(route(&mut core, 1, 3), [(1, 3)]);
+    assert_eq!(deal_to(&mut core, 1, 3), [(1, 3)]);
     assert_eq!(core.credit(&0, 1), Ok(Some(0)));
     assert_eq!(core.serve(0), Some(Queued::Events(0, 1)));
     assert_eq!(core.serve(0), Some(Queued::Mark));

@@ -9,6 +9,11 @@ defmodule Penstock.Stage.NativeTest do
 
   defp outlet(dispatcher \\ @demand), do: Native.stage_new(:infinity, :last, dispatcher)
 
+  # How a subscriber takes part.
+  defp how(:broadcast), do: :block
+  defp how({:partition, _count}), do: 0
+  defp how({:demand, _max, _seed, _rate}), do: nil
+
   defp refused(function) do
     function.()
   rescue
@@ -23,8 +28,7 @@ defmodule Penstock.Stage.NativeTest do
   test "arguments of any other kind are refused, and the outlet is as before" do
     for dispatcher <- [@demand, :broadcast, {:partition, 4}] do
       outlet = outlet(dispatcher)
-      how = if dispatcher == :broadcast, do: :block, else: 0
-      :ok = Native.stage_subscribe(outlet, 1, how)
+      :ok = Native.stage_subscribe(outlet, 1, how(dispatcher))
 
       for {function, arity} <- Native.__info__(:functions),
           String.starts_with?(to_string(function), "stage_"),
@@ -69,6 +73,14 @@ defmodule Penstock.Stage.NativeTest do
   test "how a subscriber may lag is one of three" do
     for how <- [nil, :what, {:drop_newest, 1}, {:drop_oldest, -1}, {:drop_oldest, @large + 1}, []] do
       assert refused(fn -> Native.stage_subscribe(outlet(:broadcast), 1, how) end) == :refused
+    end
+  end
+
+  test "a subscriber takes part as its dispatcher has it" do
+    for {dispatcher, how} <- [{@demand, 0}, {@demand, :block}, {:broadcast, 0}, {{:partition, 1}, nil}] do
+      outlet = outlet(dispatcher)
+      assert refused(fn -> Native.stage_subscribe(outlet, 1, how) end) == :refused
+      assert refused(fn -> Native.stage_ask(outlet, 1, 1) end) == :refused
     end
   end
 
@@ -117,7 +129,7 @@ defmodule Penstock.Stage.NativeTest do
   test "sums stay numbers" do
     for dispatcher <- [@demand, :broadcast, {:partition, 1}] do
       outlet = outlet(dispatcher)
-      :ok = Native.stage_subscribe(outlet, 1, if(dispatcher == :broadcast, do: :block, else: 0))
+      :ok = Native.stage_subscribe(outlet, 1, how(dispatcher))
       for _ <- 1..4, do: Native.stage_ask(outlet, 1, @large)
       for _ <- 1..4, do: Native.stage_credit(outlet, 1, @large)
       assert Native.stage_demand(outlet) > 0

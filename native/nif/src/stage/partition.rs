@@ -24,7 +24,7 @@ fn stage_split<'a>(
 ) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
         // Nothing is changed before all is known to be in order.
-        state.outlet.dispatcher_mut().partitions()?;
+        state.partitions()?;
         for (partition, n) in items(counts).enumerate() {
             n?.decode::<u64>()?;
             if partition == MOST_COUNTS {
@@ -34,11 +34,11 @@ fn stage_split<'a>(
         if !state.take_in(new) {
             return Ok(atoms::later().encode(env));
         }
-        let partitions = state.outlet.dispatcher_mut().partitions()?;
-        partitions.unrouted(none);
+        let partitions = state.partitions()?;
+        partitions.without_partition(none);
         let mut dealt = Vec::with_capacity(16);
         for (partition, n) in items(counts).enumerate() {
-            dealt.push(route(env, partitions, partition, n?.decode()?)?);
+            dealt.push(deal_to(env, partitions, partition, n?.decode()?)?);
         }
         Ok(dealt.encode(env))
     })
@@ -54,11 +54,11 @@ fn stage_route<'a>(
     n: u64,
 ) -> NifResult<Term<'a>> {
     outlet.with(env, |state| {
-        state.outlet.dispatcher_mut().partitions()?;
+        state.partitions()?;
         if !state.take_in(new) {
             return Ok(atoms::later().encode(env));
         }
-        route(env, state.outlet.dispatcher_mut().partitions()?, partition, n)
+        deal_to(env, state.partitions()?, partition, n)
     })
 }
 
@@ -77,7 +77,7 @@ impl State {
 }
 
 /// Whose `n` events of a partition are; a partition that there is not is refused.
-fn route<'a>(
+fn deal_to<'a>(
     env: Env<'a>,
     partitions: &mut PartitionDispatcher<u64>,
     partition: usize,
@@ -85,7 +85,7 @@ fn route<'a>(
 ) -> NifResult<Term<'a>> {
     let mut only = None;
     let mut more = Vec::new();
-    let there = partitions.route(partition, n, |id, part| {
+    let there = partitions.deal_to(partition, n, |id, part| {
         if part == n {
             only = Some(id);
         } else {
@@ -101,16 +101,14 @@ fn route<'a>(
 /// Who has subscribed to a partition, if these are `limit` or more; nobody otherwise.
 #[rustler::nif]
 fn stage_holders(env: Env<'_>, outlet: &StageOutlet, partition: usize, limit: usize) -> NifResult<Vec<u64>> {
-    outlet.clocked(env, |state| {
-        state.outlet.dispatcher_mut().partitions()?.holders(partition, limit).ok_or(Error::BadArg)
-    })
+    outlet.clocked(env, |state| state.partitions()?.holders(partition, limit).ok_or(Error::BadArg))
 }
 
 /// What a partition's queue has for its subscribers: pairs of a subscriber and a number of events, and `mark`
 /// for each mark that no partition holds back any more.
 #[rustler::nif]
 fn stage_serve<'a>(env: Env<'a>, outlet: &StageOutlet, partition: usize) -> NifResult<Term<'a>> {
-    outlet.clocked(env, |state| Ok(serve(env, state.outlet.dispatcher_mut().partitions()?, partition)))
+    outlet.clocked(env, |state| Ok(serve(env, state.partitions()?, partition)))
 }
 
 pub(super) fn serve<'a>(
@@ -130,5 +128,5 @@ pub(super) fn serve<'a>(
 /// Puts a mark behind what partitions have queued; false when none has.
 #[rustler::nif]
 fn stage_mark_queues(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
-    outlet.clocked(env, |state| Ok(state.outlet.dispatcher_mut().partitions()?.mark()))
+    outlet.clocked(env, |state| Ok(state.partitions()?.mark()))
 }
