@@ -317,7 +317,7 @@ defmodule Penstock.BroadcastDispatcherTest do
   test "GenStage's name means this dispatcher, and it takes no options" do
     for name <- [GenStage.BroadcastDispatcher, Stage.BroadcastDispatcher] do
       stage = start(:producer, dispatcher: name)
-      assert :sys.get_state(stage).outlet.dispatcher == Penstock.BroadcastDispatcher
+      assert :sys.get_state(stage).output.dispatcher == Penstock.BroadcastDispatcher
     end
 
     assert {:error, {:bad_opts, "unknown options [max: 1]"}} =

@@ -276,7 +276,7 @@ defmodule Penstock.PartitionDispatcherTest do
   test "GenStage's name means this dispatcher" do
     for name <- [GenStage.PartitionDispatcher, Stage.PartitionDispatcher] do
       stage = start(:producer, dispatcher: {name, partitions: 2})
-      assert :sys.get_state(stage).outlet.dispatcher == PartitionDispatcher
+      assert :sys.get_state(stage).output.dispatcher == PartitionDispatcher
     end
   end
 end

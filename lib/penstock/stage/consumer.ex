@@ -5,7 +5,7 @@ defmodule Penstock.Stage.Consumer do
 
   require Logger
 
-  alias Penstock.Stage.{Options, Outlet, Producer, Source, State, Subscribers}
+  alias Penstock.Stage.{Options, Output, Producer, Source, State, Subscribers}
   alias Penstock.Telemetry
 
   @type subscribed ::
@@ -139,7 +139,7 @@ defmodule Penstock.Stage.Consumer do
         consume(events, size, from, source, stage)
 
       %{^tag => source} ->
-        if stage.paused == nil and :queue.is_empty(stage.backlog) and Outlet.demand(stage.outlet) > 0 do
+        if stage.paused == nil and :queue.is_empty(stage.backlog) and Output.demand(stage.output) > 0 do
           consume(events, size, from, source, stage)
         else
           {:noreply, %{stage | backlog: :queue.in({:events, events, size, from}, stage.backlog)}}
@@ -229,8 +229,8 @@ defmodule Penstock.Stage.Consumer do
 
   # Lets a producer_consumer work off what has come, as long as its own consumers wait for events.
   @spec pump(State.t()) :: State.step()
-  def pump(%State{backlog: backlog, outlet: outlet} = stage) do
-    with nil <- stage.paused, false <- :queue.is_empty(backlog), true <- Outlet.demand(outlet) > 0 do
+  def pump(%State{backlog: backlog, output: output} = stage) do
+    with nil <- stage.paused, false <- :queue.is_empty(backlog), true <- Output.demand(output) > 0 do
       {{:value, waiting}, backlog} = :queue.out(backlog)
 
       waiting |> work_off(%{stage | backlog: backlog}) |> Producer.and_then(&pump/1)

@@ -5,7 +5,7 @@ defmodule Penstock.Stage.Control do
   # A stage that is paused accumulates, whatever its mode, and holds back the asks of its consumers as well, so that
   # its buffer holds still too. A producer_consumer leaves what it receives in its backlog.
 
-  alias Penstock.Stage.{Consumer, Outlet, Producer, State, Subscribers}
+  alias Penstock.Stage.{Consumer, Output, Producer, State, Subscribers}
   alias Penstock.Telemetry
 
   @typep replied ::
@@ -36,8 +36,8 @@ defmodule Penstock.Stage.Control do
 
   # An ask that comes while the stage is paused. One of nobody's is answered at once.
   @spec hold(Subscribers.from(), integer, State.t()) :: State.step()
-  def hold(from, n, %State{paused: {mode, asks}, outlet: outlet} = stage) do
-    case Subscribers.fetch(outlet.subscribers, from) do
+  def hold(from, n, %State{paused: {mode, asks}, output: output} = stage) do
+    case Subscribers.fetch(output.subscribers, from) do
       {:ok, id} -> {:noreply, %{stage | paused: {mode, held_ask(id, n, asks)}}}
       :unknown -> {:noreply, stage}
     end
@@ -89,19 +89,19 @@ defmodule Penstock.Stage.Control do
   defp reply({:stop, reason, stage}), do: {:stop, reason, :ok, stage}
 
   @spec info(State.t()) :: Penstock.Stage.info()
-  def info(%State{outlet: outlet} = stage) do
+  def info(%State{output: output} = stage) do
     %{
       pid: self(),
       module: stage.mod,
       type: stage.type,
       mode: if(stage.type == :producer, do: mode(stage)),
       paused: stage.paused != nil,
-      demand: if(outlet, do: Outlet.demand(outlet), else: 0),
-      buffered: if(outlet, do: Outlet.buffered(outlet), else: 0),
-      off_heap: if(outlet, do: Outlet.off_heap(outlet), else: 0),
+      demand: if(output, do: Output.demand(output), else: 0),
+      buffered: if(output, do: Output.buffered(output), else: 0),
+      off_heap: if(output, do: Output.off_heap(output), else: 0),
       held: held(stage),
       waiting: waiting(stage),
-      consumers: if(outlet, do: consumers(stage), else: []),
+      consumers: if(output, do: consumers(stage), else: []),
       producers: for({tag, source} <- stage.sources, do: producer(tag, source))
     }
   end
@@ -114,11 +114,11 @@ defmodule Penstock.Stage.Control do
   defp waiting(%State{backlog: backlog}),
     do: Enum.sum(for {:events, _events, size, _from} <- :queue.to_list(backlog), do: size)
 
-  defp consumers(%State{outlet: outlet, paused: paused}) do
+  defp consumers(%State{output: output, paused: paused}) do
     asked = asked(paused)
 
-    for {id, {pid, tag}} <- outlet.subscribers.by_id do
-      %{pid: pid, tag: tag, demand: Outlet.demand_of(outlet, id), asked_while_paused: Map.get(asked, id, 0)}
+    for {id, {pid, tag}} <- output.subscribers.by_id do
+      %{pid: pid, tag: tag, demand: Output.demand_of(output, id), asked_while_paused: Map.get(asked, id, 0)}
     end
   end
 

@@ -4,7 +4,7 @@ defmodule Penstock.Stage.Producer do
 
   require Logger
 
-  alias Penstock.Stage.{Options, Outlet, State, Subscribers}
+  alias Penstock.Stage.{Options, Output, State, Subscribers}
   alias Penstock.Telemetry
 
   @most Options.most()
@@ -57,11 +57,11 @@ defmodule Penstock.Stage.Producer do
   def emit(events, %State{mode: held} = stage) when is_list(held),
     do: %{stage | mode: [{:events, events} | held]}
 
-  def emit(events, %State{outlet: outlet} = stage) do
-    case Outlet.emit(outlet, events) do
+  def emit(events, %State{output: output} = stage) do
+    case Output.emit(output, events) do
       :delivered -> stage
-      {0, outlet} -> %{stage | outlet: outlet}
-      {discarded, outlet} -> report(discarded, %{stage | outlet: outlet})
+      {0, output} -> %{stage | output: output}
+      {discarded, output} -> report(discarded, %{stage | output: output})
     end
   end
 
@@ -83,13 +83,13 @@ defmodule Penstock.Stage.Producer do
     tag |> cancel(:cancel, reason, stage) |> and_then(&subscribe(from, nil, options, &1))
   end
 
-  def subscribe(from, nil, options, %State{outlet: outlet} = stage) do
-    case Subscribers.add(outlet.subscribers, from) do
+  def subscribe(from, nil, options, %State{output: output} = stage) do
+    case Subscribers.add(output.subscribers, from) do
       :duplicate ->
         {:noreply, stage}
 
       {:ok, id, subscribers} ->
-        stage = %{stage | outlet: %{outlet | subscribers: subscribers}}
+        stage = %{stage | output: %{output | subscribers: subscribers}}
         stage |> handle_subscribe(options, from) |> admit(id, from, options, stage)
     end
   end
@@ -103,13 +103,13 @@ defmodule Penstock.Stage.Producer do
   end
 
   defp admit({:automatic, state}, id, {_pid, tag} = from, options, stage) do
-    case Outlet.open(stage.outlet, id, from, options) do
-      {:ok, outlet} ->
+    case Output.open(stage.output, id, from, options) do
+      {:ok, output} ->
         Telemetry.subscription(:subscribed, :consumer, from, stage)
-        regulate({:noreply, %{stage | state: state, outlet: outlet}})
+        regulate({:noreply, %{stage | state: state, output: output}})
 
-      {:error, reason, outlet} ->
-        cancel(tag, :cancel, reason, %{stage | state: state, outlet: outlet})
+      {:error, reason, output} ->
+        cancel(tag, :cancel, reason, %{stage | state: state, output: output})
     end
   end
 
@@ -119,8 +119,8 @@ defmodule Penstock.Stage.Producer do
   defp admit(other, _id, _from, _options, stage), do: {:stop, {:bad_return_value, other}, stage}
 
   @spec ask(Subscribers.from(), integer, State.t()) :: State.step()
-  def ask(from, n, %State{outlet: outlet} = stage) when n > 0 do
-    case Subscribers.fetch(outlet.subscribers, from) do
+  def ask(from, n, %State{output: output} = stage) when n > 0 do
+    case Subscribers.fetch(output.subscribers, from) do
       {:ok, id} ->
         ask(id, from, min(n, @most), stage)
 
@@ -139,8 +139,8 @@ defmodule Penstock.Stage.Producer do
   end
 
   # A producer that accumulates keeps its buffer as well: the ask waits.
-  defp ask(id, from, n, %State{type: :producer, mode: held, outlet: outlet} = stage) when is_list(held) do
-    if Outlet.buffered(outlet) > 0,
+  defp ask(id, from, n, %State{type: :producer, mode: held, output: output} = stage) when is_list(held) do
+    if Output.buffered(output) > 0,
       do: {:noreply, %{stage | mode: [{:ask, id, n} | held]}},
       else: serve(id, from, n, stage)
   end
@@ -149,23 +149,23 @@ defmodule Penstock.Stage.Producer do
 
   # Serves an ask that was held back, unless its subscription has ended since.
   @spec serve(Subscribers.id(), integer, State.t()) :: State.step()
-  def serve(id, n, %State{outlet: outlet} = stage) do
-    case outlet.subscribers.by_id do
+  def serve(id, n, %State{output: output} = stage) do
+    case output.subscribers.by_id do
       %{^id => from} when n > 0 -> serve(id, from, min(n, @most), stage)
       %{^id => from} -> ask(from, n, stage)
       %{} -> {:noreply, stage}
     end
   end
 
-  defp serve(id, from, n, %State{type: :producer, mode: :forward, outlet: outlet} = stage),
-    do: outlet |> Outlet.ask_ahead(id, from, n) |> asked(stage)
+  defp serve(id, from, n, %State{type: :producer, mode: :forward, output: output} = stage),
+    do: output |> Output.ask_ahead(id, from, n) |> asked(stage)
 
-  defp serve(id, from, n, %State{outlet: outlet} = stage),
-    do: outlet |> Outlet.ask(id, from, n) |> asked(stage)
+  defp serve(id, from, n, %State{output: output} = stage),
+    do: output |> Output.ask(id, from, n) |> asked(stage)
 
   defp asked(upstream, stage) when is_integer(upstream), do: forward(upstream, stage)
   defp asked({:ahead, to, upstream}, stage), do: forward_ahead(to, upstream, stage)
-  defp asked({upstream, outlet}, stage), do: forward(upstream, %{stage | outlet: outlet})
+  defp asked({upstream, output}, stage), do: forward(upstream, %{stage | output: output})
 
   # A producer_consumer asks its own producers as it handles events, not as it is asked.
   defp forward(0, stage), do: {:noreply, stage}
@@ -176,35 +176,35 @@ defmodule Penstock.Stage.Producer do
 
   defp forward(n, %State{mode: held} = stage), do: {:noreply, %{stage | mode: [{:demand, n} | held]}}
 
-  defp forward_ahead(to, n, %State{handle_demand: handle_demand, state: state, outlet: outlet} = stage) do
+  defp forward_ahead(to, n, %State{handle_demand: handle_demand, state: state, output: output} = stage) do
     case handle_demand.(n, state) do
       {:noreply, events, state} when length(events) == n ->
-        {:noreply, %{stage | state: state, outlet: Outlet.deliver_ahead(outlet, to, events, n)}}
+        {:noreply, %{stage | state: state, output: Output.deliver_ahead(output, to, events, n)}}
 
       other ->
-        :ok = Outlet.take_back(outlet, to, n)
+        :ok = Output.take_back(output, to, n)
         noreply(other, stage)
     end
   end
 
   @spec cancel(tag :: term, :cancel | :down, reason :: term, State.t()) :: State.step()
-  def cancel(tag, kind, reason, %State{outlet: outlet} = stage) do
-    case Subscribers.remove(outlet.subscribers, tag, reason) do
+  def cancel(tag, kind, reason, %State{output: output} = stage) do
+    case Subscribers.remove(output.subscribers, tag, reason) do
       :unknown ->
         {:noreply, stage}
 
       {:ok, id, from, subscribers} ->
         # Before the callback: what it emits is for those who stay.
-        stage = %{stage | outlet: Outlet.close(%{outlet | subscribers: subscribers}, id, from)}
+        stage = %{stage | output: Output.close(%{output | subscribers: subscribers}, id, from)}
         Telemetry.subscription(:cancelled, :consumer, from, stage, %{kind: kind, reason: reason})
         {kind, reason} |> handle_cancel(from, stage) |> regulate()
     end
   end
 
-  # Ends a subscription that the outlet has expelled, unless it has ended itself meanwhile.
+  # Ends a subscription that the output has expelled, unless it has ended itself meanwhile.
   @spec expelled(Subscribers.id(), reason :: term, State.t()) :: State.step()
-  def expelled(id, reason, %State{outlet: outlet} = stage) do
-    case outlet.subscribers.by_id do
+  def expelled(id, reason, %State{output: output} = stage) do
+    case output.subscribers.by_id do
       %{^id => {_pid, tag}} -> cancel(tag, :cancel, reason, stage)
       %{} -> {:noreply, stage}
     end
@@ -215,7 +215,7 @@ defmodule Penstock.Stage.Producer do
   defp regulate(step) do
     and_then(step, fn
       %State{type: :producer_consumer} = stage ->
-        {:noreply, %{stage | outlet: Outlet.flow_soon(stage.outlet)}}
+        {:noreply, %{stage | output: Output.flow_soon(stage.output)}}
 
       stage ->
         flow(stage)
@@ -230,9 +230,9 @@ defmodule Penstock.Stage.Producer do
 
   # Serves what it can from the buffer; what is to be asked of the module beyond that is held, if the stage holds demand.
   @spec drain(State.t()) :: State.step()
-  def drain(%State{outlet: outlet} = stage) do
-    {upstream, outlet} = Outlet.flow(outlet)
-    forward(upstream, %{stage | outlet: outlet})
+  def drain(%State{output: output} = stage) do
+    {upstream, output} = Output.flow(output)
+    forward(upstream, %{stage | output: output})
   end
 
   @spec handle_cancel({:cancel | :down, term}, from :: {term, term}, State.t()) :: State.step()
@@ -250,11 +250,11 @@ defmodule Penstock.Stage.Producer do
     if Enum.any?(held, &match?({:events, _}, &1)) do
       %{stage | mode: [{:info, message} | held]}
     else
-      %{stage | outlet: Outlet.info(stage.outlet, message)}
+      %{stage | output: Output.info(stage.output, message)}
     end
   end
 
-  def info(message, %State{outlet: outlet} = stage), do: %{stage | outlet: Outlet.info(outlet, message)}
+  def info(message, %State{output: output} = stage), do: %{stage | output: Output.info(output, message)}
 
   @spec set_mode(:forward | :accumulate, State.t()) :: State.step()
   def set_mode(:forward, %State{type: :producer_consumer} = stage), do: {:noreply, stage}

@@ -9,7 +9,7 @@ defmodule Penstock.Stage.Server do
   require Logger
 
   alias Penstock.Dispatcher
-  alias Penstock.Stage.{Consumer, Control, Heap, Options, Outlet, Producer, State, Subscribers}
+  alias Penstock.Stage.{Consumer, Control, Heap, Options, Output, Producer, State, Subscribers}
 
   @type replied ::
           {:reply, term, State.t()}
@@ -52,7 +52,7 @@ defmodule Penstock.Stage.Server do
 
   defp init(%State{type: type} = stage, options) do
     with :ok <- keywords(options),
-         {:ok, stage, options} <- init_outlet(stage, options),
+         {:ok, stage, options} <- init_output(stage, options),
          {:ok, stage, options} <- init_mode(stage, options),
          {:ok, producers, options} <- init_producers(type, options),
          :ok <- Options.none_left(options) do
@@ -68,9 +68,9 @@ defmodule Penstock.Stage.Server do
       else: {:error, "expected options to be a keyword list, got: #{inspect(options)}"}
   end
 
-  defp init_outlet(%State{type: :consumer} = stage, options), do: {:ok, stage, options}
+  defp init_output(%State{type: :consumer} = stage, options), do: {:ok, stage, options}
 
-  defp init_outlet(%State{type: type} = stage, options) do
+  defp init_output(%State{type: type} = stage, options) do
     {dispatcher, options} = Keyword.pop(options, :dispatcher, Penstock.DemandDispatcher)
     default_size = if type == :producer, do: 10_000, else: :infinity
 
@@ -78,7 +78,7 @@ defmodule Penstock.Stage.Server do
          {:ok, size, options} <- Options.limit(options, :buffer_size, default_size),
          {:ok, keep, options} <- Options.one_of(options, :buffer_keep, :last, [:first, :last]) do
       backlog = if type == :producer_consumer, do: :queue.new()
-      {:ok, %{stage | outlet: Outlet.new(config, type, size, keep), backlog: backlog}, options}
+      {:ok, %{stage | output: Output.new(config, type, size, keep), backlog: backlog}, options}
     end
   end
 
@@ -112,7 +112,7 @@ defmodule Penstock.Stage.Server do
   end
 
   def handle_call(:"$estimate_buffered_count", _from, stage),
-    do: {:reply, Outlet.buffered(stage.outlet), stage}
+    do: {:reply, Output.buffered(stage.output), stage}
 
   def handle_call(message, from, %State{mod: mod, state: state} = stage) do
     case mod.handle_call(message, from, state) do
@@ -195,15 +195,15 @@ defmodule Penstock.Stage.Server do
   def handle_info({:"$gen_producer", {_pid, tag} = from, {:cancel, reason}}, stage) when is_from(from),
     do: Producer.cancel(tag, :cancel, reason, stage)
 
-  def handle_info(:"$penstock_flow", %State{outlet: %Outlet{}} = stage),
+  def handle_info(:"$penstock_flow", %State{output: %Output{}} = stage),
     do: stage |> Producer.flow() |> pump()
 
-  def handle_info({:"$penstock_expelled", id, reason}, %State{outlet: %Outlet{}} = stage),
+  def handle_info({:"$penstock_expelled", id, reason}, %State{output: %Output{}} = stage),
     do: Producer.expelled(id, reason, stage)
 
-  def handle_info({:DOWN, monitor, _, _, reason} = message, %State{sources: sources, outlet: outlet} = stage) do
+  def handle_info({:DOWN, monitor, _, _, reason} = message, %State{sources: sources, output: output} = stage) do
     with false <- is_map_key(sources, monitor),
-         :error <- subscriber(outlet, monitor) do
+         :error <- subscriber(output, monitor) do
       deliver(message, stage)
     else
       true -> Consumer.cancelled(monitor, :down, reason, stage)
@@ -221,7 +221,7 @@ defmodule Penstock.Stage.Server do
   defp pump(step), do: step
 
   defp subscriber(nil, _monitor), do: :error
-  defp subscriber(outlet, monitor), do: Subscribers.monitored(outlet.subscribers, monitor)
+  defp subscriber(output, monitor), do: Subscribers.monitored(output.subscribers, monitor)
 
   defp misdirected(message, %State{type: type} = stage) do
     Logger.error(
@@ -278,15 +278,15 @@ defmodule Penstock.Stage.Server do
   defp status(:terminate, %State{state: state}), do: state
   defp status(:normal, %State{state: state} = stage), do: [data: [{~c"State", state} | describe(stage)]]
 
-  defp describe(%State{type: type, sources: sources, outlet: outlet}) do
+  defp describe(%State{type: type, sources: sources, output: output}) do
     producers = for {_tag, {producer, _cancel, _flow}} <- sources, do: producer
 
     [{~c"Stage", type}] ++
-      if(outlet, do: [{~c"Dispatcher", outlet.dispatcher}], else: []) ++
+      if(output, do: [{~c"Dispatcher", output.dispatcher}], else: []) ++
       if(type == :producer, do: [], else: [{~c"Producers", producers}]) ++
-      if(outlet, do: describe(outlet), else: [])
+      if(output, do: describe(output), else: [])
   end
 
-  defp describe(%Outlet{subscribers: subscribers} = outlet),
-    do: [{~c"Consumers", Subscribers.pids(subscribers)}, {~c"Buffer size", Outlet.buffered(outlet)}]
+  defp describe(%Output{subscribers: subscribers} = output),
+    do: [{~c"Consumers", Subscribers.pids(subscribers)}, {~c"Buffer size", Output.buffered(output)}]
 end

@@ -2,7 +2,7 @@ defmodule Penstock.Stage.State do
   @moduledoc false
   # What a stage process knows of itself.
 
-  alias Penstock.Stage.{Outlet, Source, Subscribers}
+  alias Penstock.Stage.{Output, Source, Subscribers}
 
   @enforce_keys [:mod, :state, :type, :handle_demand, :handle_events]
   defstruct [
@@ -11,7 +11,7 @@ defmodule Penstock.Stage.State do
     :type,
     :handle_demand,
     :handle_events,
-    :outlet,
+    :output,
     :backlog,
     :paused,
     mode: :forward,
@@ -49,7 +49,7 @@ defmodule Penstock.Stage.State do
           type: :producer | :producer_consumer | :consumer,
           handle_demand: (pos_integer, term -> term),
           handle_events: ([term], from :: {pid, term}, term -> term),
-          outlet: Outlet.t() | nil,
+          output: Output.t() | nil,
           backlog: :queue.queue(waiting) | nil,
           paused: nil | {mode_then :: :forward | :accumulate, asks :: [{Subscribers.id(), integer}]},
           mode: :forward | [held],

@@ -1,23 +1,23 @@
 //! The outgoing side of a producer of terms: its dispatcher and its buffer, counted in Rust.
 //!
-//! Subscribers are known by a number; the process that owns the outlet maps it to a pid and a tag, and
+//! Subscribers are known by a number; the process that owns this side maps it to a pid and a tag, and
 //! does the sending, since a list that fits one subscriber's demand goes out as the list it already is.
 
+mod deferred_drop;
 mod dispatcher;
 mod extent;
+mod filter;
 mod meter;
 mod partition;
-mod sift;
 mod store;
 mod term_batch;
-mod undertaker;
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use rustler::{Encoder, Env, Error, NifResult, Resource, ResourceArc, Term};
 use stage_core::{
-    AnyDispatcher, Buffer, Credited, Delivery, DemandDispatcher, Keep, Outlet, Part, PartitionDispatcher,
+    AnyDispatcher, Buffer, Credited, Delivery, DemandDispatcher, Keep, Output, Part, PartitionDispatcher,
     Recipient, Share,
 };
 
@@ -27,8 +27,8 @@ use term_batch::{CHUNK, TermBatch};
 
 mod atoms {
     rustler::atoms! {
-        nil, infinity, first, last, mark, heap, full, copied, buffered, exceeded, queued, demand, broadcast, partition,
-        everyone, split, later, all, cancel, lagged, ahead, is, r#in = "in", block, drop_oldest,
+        nil, infinity, first, last, mark, heap, full, copied, buffered, exceeded, served, demand, broadcast, partition,
+        everyone, split, later, all, cancel, ahead, is, r#in = "in", block, drop_oldest,
     }
 }
 
@@ -42,7 +42,7 @@ const MANY_PARTITIONS: usize = 10_000;
 const MANY_DEALS: usize = 8;
 
 struct State {
-    outlet: Outlet<AnyDispatcher<u64>, TermBatch, ()>,
+    output: Output<AnyDispatcher<u64>, TermBatch, ()>,
     /// How many of the buffered events are on the owner's heap.
     on_heap: u64,
     /// How many of these, the newest of the buffer, are to leave it with others that follow.
@@ -52,24 +52,24 @@ struct State {
     meter: Meter,
 }
 
-/// One producer's outlet.
-pub struct StageOutlet(Mutex<Option<State>>);
+/// One producer's output.
+pub struct StageOutput(Mutex<Option<State>>);
 
 #[rustler::resource_impl]
-impl Resource for StageOutlet {}
+impl Resource for StageOutput {}
 
-impl Drop for StageOutlet {
+impl Drop for StageOutput {
     fn drop(&mut self) {
         let Some(state) = self.0.get_mut().ok().and_then(Option::take) else { return };
-        let partitions = state.outlet.dispatcher().partitions_noted();
+        let partitions = state.output.dispatcher().partitions_noted();
         if state.off_heap() >= SLOW_TO_FREE || partitions >= MANY_PARTITIONS {
-            undertaker::free(state);
+            deferred_drop::drop_later(state);
         }
     }
 }
 
-impl StageOutlet {
-    /// Runs `work` on the outlet and reports its time. A panic before leaves the outlet poisoned.
+impl StageOutput {
+    /// Runs `work` on the output and reports its time. A panic before leaves the output poisoned.
     fn with<R>(&self, env: Env<'_>, work: impl FnOnce(&mut State) -> NifResult<R>) -> NifResult<R> {
         self.with_ahead(env, |state, _ahead| work(state))
     }
@@ -81,7 +81,7 @@ impl StageOutlet {
         work: impl FnOnce(&mut State, Option<(Recipient<u64>, u64)>) -> NifResult<R>,
     ) -> NifResult<R> {
         let mut guard: MutexGuard<'_, Option<State>> =
-            self.0.lock().map_err(|_| Error::RaiseAtom("outlet_poisoned"))?;
+            self.0.lock().map_err(|_| Error::RaiseAtom("output_poisoned"))?;
         let state = guard.as_mut().ok_or(Error::BadArg)?;
         let ahead = state.ahead.take();
         let result = work(state, ahead);
@@ -116,7 +116,7 @@ fn items<'a>(list: Term<'a>) -> impl Iterator<Item = NifResult<Term<'a>>> {
     })
 }
 
-type Ref = ResourceArc<StageOutlet>;
+type Ref = ResourceArc<StageOutput>;
 
 fn optional<'a, T: rustler::Decoder<'a>>(term: Term<'a>, none: rustler::Atom) -> NifResult<Option<T>> {
     if term.is_atom() && none == term { Ok(None) } else { term.decode().map(Some) }
@@ -133,21 +133,21 @@ fn stage_new(limit: Term<'_>, keep: rustler::Atom, dispatcher: Term<'_>) -> NifR
         return Err(Error::BadArg);
     };
     let buffer = Buffer::new(optional(limit, atoms::infinity())?, keep);
-    let outlet = Outlet::new(dispatcher::decode(dispatcher)?, buffer);
-    let state = State { outlet, on_heap: 0, staged: 0, ahead: None, meter: Meter::default() };
-    Ok(ResourceArc::new(StageOutlet(Mutex::new(Some(state)))))
+    let output = Output::new(dispatcher::decode(dispatcher)?, buffer);
+    let state = State { output, on_heap: 0, staged: 0, ahead: None, meter: Meter::default() };
+    Ok(ResourceArc::new(StageOutput(Mutex::new(Some(state)))))
 }
 
 /// `how` is the partition, or how it may lag behind a broadcast.
 #[rustler::nif]
 fn stage_subscribe<'a>(
     env: Env<'a>,
-    outlet: &StageOutlet,
+    output: &StageOutput,
     id: u64,
     how: Term<'a>,
 ) -> NifResult<rustler::Atom> {
-    outlet.with(env, |state| {
-        let dispatcher = state.outlet.dispatcher_mut();
+    output.with(env, |state| {
+        let dispatcher = state.output.dispatcher_mut();
         let membership = dispatcher::membership(dispatcher.kind(), how)?;
         dispatcher.subscribe(id, membership).map_err(|_| Error::BadArg)?;
         Ok(rustler::types::atom::ok())
@@ -156,36 +156,36 @@ fn stage_subscribe<'a>(
 
 /// Whether it was subscribed.
 #[rustler::nif]
-fn stage_cancel(env: Env<'_>, outlet: &StageOutlet, id: u64) -> NifResult<bool> {
-    outlet.with(env, |state| Ok(state.outlet.dispatcher_mut().cancel(&id).is_some()))
+fn stage_cancel(env: Env<'_>, output: &StageOutput, id: u64) -> NifResult<bool> {
+    output.with(env, |state| Ok(state.output.dispatcher_mut().cancel(&id).is_some()))
 }
 
-/// What the source is to be asked for; `buffered` when the buffer is to be emptied first. `{queued, partition,
-/// served, asked}` when a partition's queue serves it before, `{lagged, n, asked}` when it gets events that it
-/// lagged behind.
+/// What the source is to be asked for; `buffered` when the buffer is to be emptied first. `{served,
+/// what, asked}` when it gets events at once that have left the buffer before: `{partition, served}` from a partition's
+/// queue, with what `stage_serve` would answer, or how many that it lagged behind.
 #[rustler::nif]
-fn stage_ask<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, n: u64) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| state.ask(env, id, n, false))
+fn stage_ask<'a>(env: Env<'a>, output: &StageOutput, id: u64, n: u64) -> NifResult<Term<'a>> {
+    output.with(env, |state| state.ask(env, id, n, false))
 }
 
 /// As `stage_ask`, for a source that is asked right after. `{ahead, to, n}` when it is to be asked for `n` events which, if it
 /// brings just these, are to be sent to a subscriber or to `everyone`, and need not be emitted; otherwise
 /// `stage_take_back` comes first.
 #[rustler::nif]
-fn stage_ask_ahead<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, n: u64) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| state.ask(env, id, n, true))
+fn stage_ask_ahead<'a>(env: Env<'a>, output: &StageOutput, id: u64, n: u64) -> NifResult<Term<'a>> {
+    output.with(env, |state| state.ask(env, id, n, true))
 }
 
 /// Undoes what `stage_ask_ahead` has dealt just before; the source owes it now. Anything else is refused: demand would come
 /// from nowhere.
 #[rustler::nif]
-fn stage_take_back<'a>(env: Env<'a>, outlet: &StageOutlet, to: Term<'a>, n: u64) -> NifResult<rustler::Atom> {
+fn stage_take_back<'a>(env: Env<'a>, output: &StageOutput, to: Term<'a>, n: u64) -> NifResult<rustler::Atom> {
     let To(to) = to.decode()?;
-    outlet.with_ahead(env, |state, ahead| {
+    output.with_ahead(env, |state, ahead| {
         if ahead != Some((to, n)) {
             return Err(Error::BadArg);
         }
-        state.outlet.take_back(to, n);
+        state.output.take_back(to, n);
         Ok(rustler::types::atom::ok())
     })
 }
@@ -193,9 +193,9 @@ fn stage_take_back<'a>(env: Env<'a>, outlet: &StageOutlet, to: Term<'a>, n: u64)
 /// Notes that a subscriber did not want `n` of the events that were dealt to it; the partition whose queue
 /// it may be served from now, or `nil`.
 #[rustler::nif]
-fn stage_credit<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, n: u64) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| {
-        Ok(match state.outlet.dispatcher_mut().credit(&id, n).map_err(|_| Error::BadArg)? {
+fn stage_credit<'a>(env: Env<'a>, output: &StageOutput, id: u64, n: u64) -> NifResult<Term<'a>> {
+    output.with(env, |state| {
+        Ok(match state.output.dispatcher_mut().credit(&id, n).map_err(|_| Error::BadArg)? {
             Credited::Queued(partition) => partition.encode(env),
             Credited::Plain | Credited::Exceeded(_) | Credited::Lagged(_) => atoms::nil().encode(env),
         })
@@ -205,9 +205,9 @@ fn stage_credit<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, n: u64) -> NifR
 /// What is of a broadcast of `dealt` events a subscriber's that holds nobody up and wants `n` of them: `all`,
 /// `cancel`, or how many go out at once and how many then go from its queue for good.
 #[rustler::nif]
-fn stage_share<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, dealt: u64, n: u64) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| {
-        Ok(match state.outlet.dispatcher_mut().share(&id, dealt, n).map_err(|_| Error::BadArg)? {
+fn stage_share<'a>(env: Env<'a>, output: &StageOutput, id: u64, dealt: u64, n: u64) -> NifResult<Term<'a>> {
+    output.with(env, |state| {
+        Ok(match state.output.dispatcher_mut().share(&id, dealt, n).map_err(|_| Error::BadArg)? {
             Share::All => atoms::all().encode(env),
             Share::Cancel => atoms::cancel().encode(env),
             Share::Part { now, dropped } => (now, dropped).encode(env),
@@ -217,8 +217,8 @@ fn stage_share<'a>(env: Env<'a>, outlet: &StageOutlet, id: u64, dealt: u64, n: u
 
 /// Lets as many events leave as the rate allows in an interval.
 #[rustler::nif]
-fn stage_refill(env: Env<'_>, outlet: &StageOutlet) -> NifResult<rustler::Atom> {
-    outlet.with(env, |state| {
+fn stage_refill(env: Env<'_>, output: &StageOutput) -> NifResult<rustler::Atom> {
+    output.with(env, |state| {
         state.by_demand()?.refill();
         Ok(rustler::types::atom::ok())
     })
@@ -226,40 +226,40 @@ fn stage_refill(env: Env<'_>, outlet: &StageOutlet) -> NifResult<rustler::Atom> 
 
 /// Whether events have left since the last refill.
 #[rustler::nif]
-fn stage_counting(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
-    outlet.with(env, |state| Ok(state.by_demand()?.is_counting()))
+fn stage_counting(env: Env<'_>, output: &StageOutput) -> NifResult<bool> {
+    output.with(env, |state| Ok(state.by_demand()?.is_counting()))
 }
 
 #[rustler::nif]
-fn stage_claim(env: Env<'_>, outlet: &StageOutlet) -> NifResult<u64> {
-    outlet.with(env, |state| Ok(state.outlet.claim()))
+fn stage_claim(env: Env<'_>, output: &StageOutput) -> NifResult<u64> {
+    output.with(env, |state| Ok(state.output.claim()))
 }
 
 #[rustler::nif]
-fn stage_demand(env: Env<'_>, outlet: &StageOutlet) -> NifResult<u64> {
-    outlet.with(env, |state| Ok(state.outlet.dispatcher().demand()))
+fn stage_demand(env: Env<'_>, output: &StageOutput) -> NifResult<u64> {
+    output.with(env, |state| Ok(state.output.dispatcher().demand()))
 }
 
 /// What one subscriber waits for.
 #[rustler::nif]
-fn stage_demand_of(env: Env<'_>, outlet: &StageOutlet, id: u64) -> NifResult<u64> {
-    outlet.with(env, |state| Ok(state.outlet.dispatcher().demand_of(&id).unwrap_or(0)))
+fn stage_demand_of(env: Env<'_>, output: &StageOutput, id: u64) -> NifResult<u64> {
+    output.with(env, |state| Ok(state.output.dispatcher().demand_of(&id).unwrap_or(0)))
 }
 
 #[rustler::nif]
-fn stage_buffered(env: Env<'_>, outlet: &StageOutlet) -> NifResult<u64> {
-    outlet.with(env, |state| Ok(state.outlet.buffer().count()))
+fn stage_buffered(env: Env<'_>, output: &StageOutput) -> NifResult<u64> {
+    output.with(env, |state| Ok(state.output.buffer().count()))
 }
 
 /// Who gets how many of `n` new events: the number of a subscriber, `everyone` or `split` when that is for all
 /// of them, otherwise a list of pairs; what it leaves over nobody waits for. `heap` when nobody waits for any and the buffer, which
 /// has counted them already, leaves them on the owner's heap.
 #[rustler::nif]
-fn stage_emit<'a>(env: Env<'a>, outlet: &StageOutlet, n: u64) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| {
-        let mut deals = state.outlet.emit(n);
+fn stage_emit<'a>(env: Env<'a>, output: &StageOutput, n: u64) -> NifResult<Term<'a>> {
+    output.with(env, |state| {
+        let mut deals = state.output.emit(n);
         let Some(first) = deals.next() else {
-            return Ok(if state.is_shallow(n) && n <= state.outlet.buffer().free() {
+            return Ok(if state.is_shallow(n) && n <= state.output.buffer().free() {
                 state.store_on_heap(n);
                 atoms::heap().encode(env)
             } else {
@@ -282,14 +282,14 @@ fn stage_emit<'a>(env: Env<'a>, outlet: &StageOutlet, n: u64) -> NifResult<Term<
 /// The next delivery from the buffer: `nil`, `mark`, or whom it is for and either how many events to take
 /// from the owner's heap or the events themselves.
 #[rustler::nif]
-fn stage_next<'a>(env: Env<'a>, outlet: &StageOutlet) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| {
-        let most = match state.outlet.buffer().first() {
+fn stage_next<'a>(env: Env<'a>, output: &StageOutput) -> NifResult<Term<'a>> {
+    output.with(env, |state| {
+        let most = match state.output.buffer().first() {
             Some(TermBatch::Heap(count)) => *count,
             _ => CHUNK,
         };
-        let State { outlet, on_heap, meter, .. } = state;
-        let delivery = outlet.next(most, |batch, n| batch.release(env, n, on_heap, meter));
+        let State { output, on_heap, meter, .. } = state;
+        let delivery = output.next(most, |batch, n| batch.release(env, n, on_heap, meter));
         state.staged = state.staged.min(state.on_heap);
         Ok(match delivery {
             None => atoms::nil().encode(env),
@@ -302,10 +302,10 @@ fn stage_next<'a>(env: Env<'a>, outlet: &StageOutlet) -> NifResult<Term<'a>> {
 /// The next part of the buffer, at most `most` events of it, whoever waits: `nil`, `mark`, how many events to
 /// take from the owner's heap, or the events themselves.
 #[rustler::nif]
-fn stage_take<'a>(env: Env<'a>, outlet: &StageOutlet, most: u64) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| {
-        let State { outlet, on_heap, meter, .. } = state;
-        let part = outlet.buffer_mut().pop(most, |batch, n| batch.release(env, n, on_heap, meter));
+fn stage_take<'a>(env: Env<'a>, output: &StageOutput, most: u64) -> NifResult<Term<'a>> {
+    output.with(env, |state| {
+        let State { output, on_heap, meter, .. } = state;
+        let part = output.buffer_mut().pop(most, |batch, n| batch.release(env, n, on_heap, meter));
         state.staged = state.staged.min(state.on_heap);
         Ok(match part {
             None => atoms::nil().encode(env),
@@ -317,43 +317,43 @@ fn stage_take<'a>(env: Env<'a>, outlet: &StageOutlet, most: u64) -> NifResult<Te
 
 /// How many of the buffered events are not on the owner's heap.
 #[rustler::nif]
-fn stage_off_heap(env: Env<'_>, outlet: &StageOutlet) -> NifResult<u64> {
-    outlet.with(env, |state| Ok(state.off_heap()))
+fn stage_off_heap(env: Env<'_>, output: &StageOutput) -> NifResult<u64> {
+    output.with(env, |state| Ok(state.off_heap()))
 }
 
 /// Puts a mark behind the buffered events; false when there are none.
 #[rustler::nif]
-fn stage_mark(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
-    outlet.with(env, |state| {
+fn stage_mark(env: Env<'_>, output: &StageOutput) -> NifResult<bool> {
+    output.with(env, |state| {
         // What stands before a mark stays where it is.
         state.staged = 0;
-        Ok(state.outlet.mark(()).is_none())
+        Ok(state.output.mark(()).is_none())
     })
 }
 
 impl State {
     /// The dispatcher by demand.
     fn by_demand(&mut self) -> NifResult<&mut DemandDispatcher<u64>> {
-        self.outlet.dispatcher_mut().by_demand().map_err(|_| Error::BadArg)
+        self.output.dispatcher_mut().by_demand().map_err(|_| Error::BadArg)
     }
 
     /// The dispatcher by partition.
     fn partitions(&mut self) -> NifResult<&mut PartitionDispatcher<u64>> {
-        self.outlet.dispatcher_mut().partitions().map_err(|_| Error::BadArg)
+        self.output.dispatcher_mut().partitions().map_err(|_| Error::BadArg)
     }
 
     /// What the two kinds of ask answer.
     fn ask<'a>(&mut self, env: Env<'a>, id: u64, n: u64, ahead: bool) -> NifResult<Term<'a>> {
-        let credited = self.outlet.dispatcher_mut().credit(&id, n).map_err(|_| Error::BadArg)?;
+        let credited = self.output.dispatcher_mut().credit(&id, n).map_err(|_| Error::BadArg)?;
         if ahead
             && credited == Credited::Plain
-            && let Some(dealt) = self.outlet.deal_ahead()
+            && let Some(dealt) = self.output.deal_ahead()
         {
             self.ahead = Some(dealt);
             return Ok((atoms::ahead(), To(dealt.0), dealt.1).encode(env));
         }
-        let asked = if self.outlet.buffer().is_empty() {
-            self.outlet.claim().encode(env)
+        let asked = if self.output.buffer().is_empty() {
+            self.output.claim().encode(env)
         } else {
             atoms::buffered().encode(env)
         };
@@ -362,9 +362,9 @@ impl State {
             Credited::Exceeded(max) => (atoms::exceeded(), max, asked).encode(env),
             Credited::Queued(partition) => {
                 let served = partition::serve(env, self.partitions()?, partition);
-                (atoms::queued(), partition, served, asked).encode(env)
+                (atoms::served(), (partition, served), asked).encode(env)
             }
-            Credited::Lagged(n) => (atoms::lagged(), n, asked).encode(env),
+            Credited::Lagged(n) => (atoms::served(), n, asked).encode(env),
         })
     }
 }

@@ -1,4 +1,4 @@
-/// What an outlet needs of a dispatcher: how many events may leave, for whom, and what that asks of the source.
+/// What an output needs of a dispatcher: how many events may leave, for whom, and what that asks of the source.
 ///
 /// Every dispatcher keeps two sums apart: what its subscribers still wait for, and what the source was asked
 /// for and has not brought yet. The buffer stands between the two.

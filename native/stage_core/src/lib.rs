@@ -4,7 +4,7 @@
 //!   ([`DemandDispatcher`]), to everyone ([`BroadcastDispatcher`]) or by partition ([`PartitionDispatcher`]), or
 //!   whichever of these a producer was started with ([`AnyDispatcher`])
 //! - [`Buffer`]: events that nobody has asked for yet, with marks between them
-//! - [`Outlet`]: a dispatcher and the buffer before it, the way a producer uses them
+//! - [`Output`]: a dispatcher and the buffer before it, the way a producer uses them
 //!
 //! The core counts; it never sees an event. What a batch of events is, and where it lives, is the
 //! business of whoever implements [`Batch`].
@@ -15,7 +15,7 @@ mod broadcast;
 mod buffer;
 mod demand;
 mod dispatcher;
-mod outlet;
+mod output;
 mod partition;
 mod ranked;
 
@@ -25,5 +25,5 @@ pub use broadcast::{BroadcastDispatcher, Everyone, Lag, Share};
 pub use buffer::{Buffer, Keep, Part, Stored};
 pub use demand::{AlreadySubscribed, Asked, DemandDispatcher, DemandOptions, UnknownSubscriber};
 pub use dispatcher::{Deals, Dispatcher};
-pub use outlet::{Delivery, Outlet};
+pub use output::{Delivery, Output};
 pub use partition::{PartitionDispatcher, Queued, Split};

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 use stage_core::{
     AlreadySubscribed, AnyDispatcher, BroadcastDispatcher, Buffer, Credited, Delivery, DemandDispatcher,
-    Dispatcher, DispatcherError, DispatcherKind, Keep, Lag, Membership, Outlet, PartitionDispatcher, Queued,
+    Dispatcher, DispatcherError, DispatcherKind, Keep, Lag, Membership, Output, PartitionDispatcher, Queued,
     Recipient, Share, UnknownSubscriber,
 };
 
@@ -72,7 +72,7 @@ struct Subscriber {
 
 /// Plays the producer process: it keeps the events, cuts and sends them.
 struct Producer {
-    outlet: Outlet<AnyDispatcher<u8>, VecDeque<u32>, u32>,
+    output: Output<AnyDispatcher<u8>, VecDeque<u32>, u32>,
     subscribers: BTreeMap<u8, Subscriber>,
     queues: Vec<VecDeque<u32>>,
     /// What left for good, in order, by partition; all is of the first unless the dispatcher has partitions.
@@ -89,7 +89,7 @@ struct Producer {
 impl Producer {
     fn new(kind: DispatcherKind) -> Self {
         Self {
-            outlet: Outlet::new(dispatcher(kind), Buffer::new(None, Keep::Last)),
+            output: Output::new(dispatcher(kind), Buffer::new(None, Keep::Last)),
             subscribers: BTreeMap::new(),
             queues: vec![VecDeque::new(); PARTITIONS],
             sent: vec![vec![]; PARTITIONS],
@@ -103,7 +103,7 @@ impl Producer {
     }
 
     fn kind(&self) -> DispatcherKind {
-        self.outlet.dispatcher().kind()
+        self.output.dispatcher().kind()
     }
 
     fn fresh(&mut self, n: usize) -> VecDeque<u32> {
@@ -118,7 +118,7 @@ impl Producer {
         assert!(n > 0 && n <= subscriber.demand, "{n} sent against a demand of {}", subscriber.demand);
         subscriber.demand -= n;
         subscriber.got.extend(events);
-        let at = if self.outlet.dispatcher().kind() == DispatcherKind::Partition {
+        let at = if self.output.dispatcher().kind() == DispatcherKind::Partition {
             subscriber.partition
         } else {
             0
@@ -142,7 +142,7 @@ impl Producer {
 
     fn share(&mut self, key: u8, events: &[u32]) {
         let n = events.len() as u64;
-        let share = self.outlet.dispatcher_mut().share(&key, n, n).expect("a broadcast");
+        let share = self.output.dispatcher_mut().share(&key, n, n).expect("a broadcast");
         match share {
             Share::All => self.send(key, events),
             Share::Cancel => self.cancel(key),
@@ -161,18 +161,18 @@ impl Producer {
 
     fn cancel(&mut self, key: u8) {
         let left = self.subscribers.remove(&key).map(|subscriber| subscriber.demand);
-        assert_eq!(self.outlet.dispatcher_mut().cancel(&key), left);
+        assert_eq!(self.output.dispatcher_mut().cancel(&key), left);
     }
 
     fn split(&mut self, events: &[u32]) {
         let mut lists = vec![vec![]; PARTITIONS + 1];
         events.iter().for_each(|event| lists[partition_of(*event)].push(*event));
         let none = lists.pop().expect("a list more than partitions").len() as u64;
-        self.outlet.dispatcher_mut().partitions().expect("partitions").without_partition(none);
+        self.output.dispatcher_mut().partitions().expect("partitions").without_partition(none);
         self.asked += none;
         for (partition, list) in lists.into_iter().enumerate() {
             let mut deals = vec![];
-            let partitions = self.outlet.dispatcher_mut().partitions().expect("partitions");
+            let partitions = self.output.dispatcher_mut().partitions().expect("partitions");
             assert!(partitions.deal_to(partition, list.len() as u64, |key, n| deals.push((key, n as usize))));
             let mut rest = list.as_slice();
             for (key, n) in deals {
@@ -186,7 +186,7 @@ impl Producer {
 
     fn drain(&mut self) {
         while let Some(delivery) =
-            self.outlet.next(7, |batch, n| batch.drain(..n as usize).collect::<Vec<_>>())
+            self.output.next(7, |batch, n| batch.drain(..n as usize).collect::<Vec<_>>())
         {
             match delivery {
                 Delivery::Events(to, events) => self.deal(to, &events),
@@ -197,7 +197,7 @@ impl Producer {
 
     /// A mark that all before it have been dealt; a partition may hold it back still.
     fn dealt_mark(&mut self) {
-        let held = self.outlet.dispatcher_mut().partitions().is_ok_and(|partitions| partitions.mark());
+        let held = self.output.dispatcher_mut().partitions().is_ok_and(|partitions| partitions.mark());
         if !held {
             self.out();
         }
@@ -216,23 +216,23 @@ impl Producer {
         loop {
             // one at a time, as a deal may end a subscription
             let available =
-                if events.len() == n { self.outlet.emit(n as u64).next() } else { self.more(&events) };
+                if events.len() == n { self.output.emit(n as u64).next() } else { self.more(&events) };
             let Some((to, n)) = available else { break };
             let now: Vec<_> = events.drain(..n as usize).collect();
             self.deal(to, &now);
         }
         if !events.is_empty() {
-            assert_eq!(self.outlet.store(events).excess(), 0);
+            assert_eq!(self.output.store(events).excess(), 0);
         }
         self.drain();
     }
 
     fn more(&mut self, events: &VecDeque<u32>) -> Option<(Recipient<u8>, u64)> {
-        self.outlet.dispatcher_mut().deal_one(events.len() as u64)
+        self.output.dispatcher_mut().deal_one(events.len() as u64)
     }
 
     fn ask(&mut self, key: u8, n: u64) -> bool {
-        let credited = self.outlet.dispatcher_mut().credit(&key, n);
+        let credited = self.output.dispatcher_mut().credit(&key, n);
         let Some(subscriber) = self.subscribers.get_mut(&key) else {
             assert_eq!(credited, Err(UnknownSubscriber));
             return false;
@@ -247,7 +247,7 @@ impl Producer {
             }
             Credited::Queued(partition) => {
                 while let Some(queued) =
-                    self.outlet.dispatcher_mut().partitions().expect("partitions").serve(partition)
+                    self.output.dispatcher_mut().partitions().expect("partitions").serve(partition)
                 {
                     match queued {
                         Queued::Events(key, n) => {
@@ -264,15 +264,15 @@ impl Producer {
     }
 
     fn ask_source(&mut self, brought: Option<usize>) {
-        let Some((to, n)) = self.outlet.deal_ahead() else {
-            let claimed = self.outlet.claim();
+        let Some((to, n)) = self.output.deal_ahead() else {
+            let claimed = self.output.claim();
             self.asked_upstream += claimed;
             return self.emit(brought.unwrap_or(claimed as usize));
         };
         self.asked_upstream += n;
         match brought {
             Some(other) if other as u64 != n => {
-                self.outlet.take_back(to, n);
+                self.output.take_back(to, n);
                 self.emit(other);
             }
             _ => {
@@ -290,7 +290,7 @@ impl Producer {
                     DispatcherKind::Broadcast => Membership::Broadcast(lag),
                     DispatcherKind::Partition => Membership::Partition(partition),
                 };
-                let subscribed = self.outlet.dispatcher_mut().subscribe(key, membership);
+                let subscribed = self.output.dispatcher_mut().subscribe(key, membership);
                 if self.subscribers.contains_key(&key) {
                     return assert_eq!(subscribed, Err(AlreadySubscribed.into()));
                 }
@@ -302,11 +302,11 @@ impl Producer {
             Step::Cancel(key) => {
                 self.cancel(key);
                 self.drain();
-                self.asked_upstream += self.outlet.claim();
+                self.asked_upstream += self.output.claim();
             }
             Step::Ask(key, n) => {
                 if self.ask(key, n) {
-                    self.asked_upstream += self.outlet.claim();
+                    self.asked_upstream += self.output.claim();
                 }
             }
             Step::AskSource(key, n, times, brought) => {
@@ -319,7 +319,7 @@ impl Producer {
             Step::Emit(n) => self.emit(n),
             Step::Mark => {
                 self.marks.push(self.next);
-                if self.outlet.mark(self.next).is_some() {
+                if self.output.mark(self.next).is_some() {
                     self.dealt_mark();
                 }
             }
@@ -328,8 +328,8 @@ impl Producer {
 
     /// What holds after every step.
     fn judge(&self) {
-        let dispatcher = self.outlet.dispatcher();
-        assert!(dispatcher.demand() == 0 || self.outlet.buffer().is_empty(), "stuck");
+        let dispatcher = self.output.dispatcher();
+        assert!(dispatcher.demand() == 0 || self.output.buffer().is_empty(), "stuck");
         assert!(self.asked_upstream <= self.asked, "{} of {}", self.asked_upstream, self.asked);
         assert!(dispatcher.claimed() <= self.asked_upstream);
         for (key, subscriber) in &self.subscribers {

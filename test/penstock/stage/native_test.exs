@@ -7,7 +7,7 @@ defmodule Penstock.Stage.NativeTest do
   @demand {:demand, nil, nil, nil}
   @large 18_446_744_073_709_551_615
 
-  defp outlet(dispatcher \\ @demand), do: Native.stage_new(:infinity, :last, dispatcher)
+  defp output(dispatcher \\ @demand), do: Native.stage_new(:infinity, :last, dispatcher)
 
   # How a subscriber takes part.
   defp how(:broadcast), do: :block
@@ -18,25 +18,25 @@ defmodule Penstock.Stage.NativeTest do
     function.()
   rescue
     error in [ArgumentError, ErlangError] ->
-      refute match?(%ErlangError{original: :outlet_poisoned}, error)
+      refute match?(%ErlangError{original: :output_poisoned}, error)
       refute match?(%ErlangError{original: :nif_panicked}, error)
       :refused
   end
 
   @garbage [nil, :what, -1, 1.5, "x", [1 | 2], [[1 | 2]], %{}, {}, {1, 2, 3}, @large + 1, self()]
 
-  test "arguments of any other kind are refused, and the outlet is as before" do
+  test "arguments of any other kind are refused, and the output is as before" do
     for dispatcher <- [@demand, :broadcast, {:partition, 4}] do
-      outlet = outlet(dispatcher)
-      :ok = Native.stage_subscribe(outlet, 1, how(dispatcher))
+      output = output(dispatcher)
+      :ok = Native.stage_subscribe(output, 1, how(dispatcher))
 
       for {function, arity} <- Native.__info__(:functions),
           String.starts_with?(to_string(function), "stage_"),
-          function not in [:stage_new, :stage_sift, :stage_extent],
+          function not in [:stage_new, :stage_filter, :stage_extent],
           arity > 1,
           garbage <- @garbage,
           at <- 1..(arity - 1) do
-        arguments = [outlet | List.replace_at(List.duplicate(0, arity - 1), at - 1, garbage)]
+        arguments = [output | List.replace_at(List.duplicate(0, arity - 1), at - 1, garbage)]
         # some take any term where others take a number
         unless function in [:stage_spill, :stage_subscribe, :stage_take_back, :stage_split],
           do:
@@ -48,11 +48,11 @@ defmodule Penstock.Stage.NativeTest do
         refused(fn -> apply(Native, function, arguments) end)
       end
 
-      assert Native.stage_ask(outlet, 1, 3) in [3, :buffered]
+      assert Native.stage_ask(output, 1, 3) in [3, :buffered]
     end
   end
 
-  test "an outlet is made of what there is" do
+  test "an output is made of what there is" do
     for arguments <- [
           [-1, :last, @demand],
           [@large + 1, :last, @demand],
@@ -72,94 +72,94 @@ defmodule Penstock.Stage.NativeTest do
 
   test "how a subscriber may lag is one of three" do
     for how <- [nil, :what, {:drop_newest, 1}, {:drop_oldest, -1}, {:drop_oldest, @large + 1}, []] do
-      assert refused(fn -> Native.stage_subscribe(outlet(:broadcast), 1, how) end) == :refused
+      assert refused(fn -> Native.stage_subscribe(output(:broadcast), 1, how) end) == :refused
     end
   end
 
   test "a subscriber takes part as its dispatcher has it" do
     for {dispatcher, how} <- [{@demand, 0}, {@demand, :block}, {:broadcast, 0}, {{:partition, 1}, nil}] do
-      outlet = outlet(dispatcher)
-      assert refused(fn -> Native.stage_subscribe(outlet, 1, how) end) == :refused
-      assert refused(fn -> Native.stage_ask(outlet, 1, 1) end) == :refused
+      output = output(dispatcher)
+      assert refused(fn -> Native.stage_subscribe(output, 1, how) end) == :refused
+      assert refused(fn -> Native.stage_ask(output, 1, 1) end) == :refused
     end
   end
 
   test "only what has just been dealt ahead is taken back" do
-    outlet = outlet()
-    :ok = Native.stage_subscribe(outlet, 1, nil)
+    output = output()
+    :ok = Native.stage_subscribe(output, 1, nil)
 
     for to <- [1, 2, :everyone, :split, nil], n <- [0, 1, @large] do
-      assert refused(fn -> Native.stage_take_back(outlet, to, n) end) == :refused
+      assert refused(fn -> Native.stage_take_back(output, to, n) end) == :refused
     end
 
     # until a source that is prompt is asked ahead
     ahead =
       Enum.find_value(1..20, fn _ ->
-        case Native.stage_ask_ahead(outlet, 1, 5) do
+        case Native.stage_ask_ahead(output, 1, 5) do
           {:ahead, 1, 5} = ahead ->
             ahead
 
           5 ->
-            assert Native.stage_emit(outlet, 5) == 1
+            assert Native.stage_emit(output, 5) == 1
             nil
         end
       end)
 
     assert ahead == {:ahead, 1, 5}
-    assert refused(fn -> Native.stage_take_back(outlet, 1, 6) end) == :refused
+    assert refused(fn -> Native.stage_take_back(output, 1, 6) end) == :refused
     # the refusal was a call as well
-    assert refused(fn -> Native.stage_take_back(outlet, 1, 5) end) == :refused
-    assert Native.stage_demand(outlet) == 0
+    assert refused(fn -> Native.stage_take_back(output, 1, 5) end) == :refused
+    assert Native.stage_demand(output) == 0
   end
 
   test "an improper list of counts is refused, whole" do
-    outlet = outlet({:partition, 2})
-    :ok = Native.stage_subscribe(outlet, 1, 0)
-    2 = Native.stage_ask(outlet, 1, 2)
+    output = output({:partition, 2})
+    :ok = Native.stage_subscribe(output, 1, 0)
+    2 = Native.stage_ask(output, 1, 2)
 
     for counts <- [[1 | 1], [1, :x], [1, -1], 7, List.duplicate(0, 1001)] do
-      assert refused(fn -> Native.stage_split(outlet, 0, counts, 0) end) == :refused
+      assert refused(fn -> Native.stage_split(output, 0, counts, 0) end) == :refused
     end
 
-    assert refused(fn -> Native.stage_route(outlet, 0, 2, 1) end) == :refused
-    assert refused(fn -> Native.stage_split(outlet, 0, [0, 0, 1], 0) end) == :refused
-    assert Native.stage_split(outlet, 2, [1, 1], 0) == [1, []]
+    assert refused(fn -> Native.stage_deal_to(output, 0, 2, 1) end) == :refused
+    assert refused(fn -> Native.stage_split(output, 0, [0, 0, 1], 0) end) == :refused
+    assert Native.stage_split(output, 2, [1, 1], 0) == [1, []]
   end
 
   test "sums stay numbers" do
     for dispatcher <- [@demand, :broadcast, {:partition, 1}] do
-      outlet = outlet(dispatcher)
-      :ok = Native.stage_subscribe(outlet, 1, how(dispatcher))
-      for _ <- 1..4, do: Native.stage_ask(outlet, 1, @large)
-      for _ <- 1..4, do: Native.stage_credit(outlet, 1, @large)
-      assert Native.stage_demand(outlet) > 0
-      assert Native.stage_demand(outlet) == Native.stage_demand_of(outlet, 1)
-      for _ <- 1..4, do: Native.stage_emit(outlet, @large)
+      output = output(dispatcher)
+      :ok = Native.stage_subscribe(output, 1, how(dispatcher))
+      for _ <- 1..4, do: Native.stage_ask(output, 1, @large)
+      for _ <- 1..4, do: Native.stage_credit(output, 1, @large)
+      assert Native.stage_demand(output) > 0
+      assert Native.stage_demand(output) == Native.stage_demand_of(output, 1)
+      for _ <- 1..4, do: Native.stage_emit(output, @large)
     end
 
-    outlet = outlet()
-    for _ <- 1..4, do: Native.stage_keep(outlet, @large)
-    assert Native.stage_buffered(outlet) == @large
+    output = output()
+    for _ <- 1..4, do: Native.stage_keep(output, @large)
+    assert Native.stage_buffered(output) == @large
   end
 
   test "events that are stored are a list of at least as many" do
-    outlet = outlet()
-    Native.stage_keep(outlet, 10_000)
+    output = output()
+    Native.stage_keep(output, 10_000)
 
     for events <- [[], [1], [1 | 2], :x, %{}] do
-      assert refused(fn -> Native.stage_spill(outlet, events, 2) end) == :refused
-      assert Native.stage_buffered(outlet) == 10_000
+      assert refused(fn -> Native.stage_spill(output, events, 2) end) == :refused
+      assert Native.stage_buffered(output) == 10_000
     end
 
-    assert {[3], 2, 0, 0, 0} = Native.stage_spill(outlet, [1, 2, 3], 2)
-    assert Native.stage_buffered(outlet) == 10_002
+    assert {[3], 2, 0, 0, 0} = Native.stage_spill(output, [1, 2, 3], 2)
+    assert Native.stage_buffered(output) == 10_002
   end
 
   test "a pattern is refused that is too deep, too wide or no pattern" do
     deep = fn n -> Enum.reduce(1..n, [], fn _, fields -> [{:in, :a, fields}] end) end
     wide = fn n -> for i <- 1..n, do: {:is, i, i} end
-    assert {[], 1, []} = Native.stage_sift(deep.(64), [%{}])
-    assert {[], 1, []} = Native.stage_sift(wide.(64), [%{}])
+    assert {[], 1, []} = Native.stage_filter(deep.(64), [%{}])
+    assert {[], 1, []} = Native.stage_filter(wide.(64), [%{}])
 
     for fields <- [
           deep.(65),
@@ -171,10 +171,10 @@ defmodule Penstock.Stage.NativeTest do
           [:x],
           7
         ] do
-      assert refused(fn -> Native.stage_sift(fields, [%{}]) end) == :refused
+      assert refused(fn -> Native.stage_filter(fields, [%{}]) end) == :refused
     end
 
-    for events <- [7, [%{} | %{}]], do: assert(refused(fn -> Native.stage_sift([], events) end) == :refused)
+    for events <- [7, [%{} | %{}]], do: assert(refused(fn -> Native.stage_filter([], events) end) == :refused)
   end
 
   test "the extent of events is what a copy has, in bounded time" do

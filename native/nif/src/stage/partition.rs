@@ -1,9 +1,9 @@
-//! What only an outlet with partitions does. Partitions are known by number.
+//! What only an output with partitions does. Partitions are known by number.
 
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use stage_core::{PartitionDispatcher, Queued};
 
-use super::{StageOutlet, State, atoms, items};
+use super::{StageOutput, State, atoms, items};
 
 /// So many partitions are split among in one call; with more of them events are routed one partition after another.
 const MOST_COUNTS: usize = 1000;
@@ -17,12 +17,12 @@ const MOST_COUNTS: usize = 1000;
 #[rustler::nif]
 fn stage_split<'a>(
     env: Env<'a>,
-    outlet: &StageOutlet,
+    output: &StageOutput,
     new: u64,
     counts: Term<'a>,
     none: u64,
 ) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| {
+    output.with(env, |state| {
         // Nothing is changed before all is known to be in order.
         state.partitions()?;
         for (partition, n) in items(counts).enumerate() {
@@ -46,14 +46,14 @@ fn stage_split<'a>(
 
 /// As `stage_split`, for `n` events of one partition.
 #[rustler::nif]
-fn stage_route<'a>(
+fn stage_deal_to<'a>(
     env: Env<'a>,
-    outlet: &StageOutlet,
+    output: &StageOutput,
     new: u64,
     partition: usize,
     n: u64,
 ) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| {
+    output.with(env, |state| {
         state.partitions()?;
         if !state.take_in(new) {
             return Ok(atoms::later().encode(env));
@@ -66,11 +66,11 @@ impl State {
     /// Deals `new` events from the source for a split, if all of them can be.
     fn take_in(&mut self, new: u64) -> bool {
         if new > 0 {
-            if !self.outlet.buffer().is_empty() || self.outlet.dispatcher().demand() < new {
+            if !self.output.buffer().is_empty() || self.output.dispatcher().demand() < new {
                 return false;
             }
             // There is demand for all of them, so this is one deal.
-            let _dealt = self.outlet.emit(new).next();
+            let _dealt = self.output.emit(new).next();
         }
         true
     }
@@ -100,15 +100,15 @@ fn deal_to<'a>(
 
 /// Who has subscribed to a partition, if these are `limit` or more; nobody otherwise.
 #[rustler::nif]
-fn stage_holders(env: Env<'_>, outlet: &StageOutlet, partition: usize, limit: usize) -> NifResult<Vec<u64>> {
-    outlet.clocked(env, |state| state.partitions()?.holders(partition, limit).ok_or(Error::BadArg))
+fn stage_holders(env: Env<'_>, output: &StageOutput, partition: usize, limit: usize) -> NifResult<Vec<u64>> {
+    output.clocked(env, |state| state.partitions()?.holders(partition, limit).ok_or(Error::BadArg))
 }
 
 /// What a partition's queue has for its subscribers: pairs of a subscriber and a number of events, and `mark`
 /// for each mark that no partition holds back any more.
 #[rustler::nif]
-fn stage_serve<'a>(env: Env<'a>, outlet: &StageOutlet, partition: usize) -> NifResult<Term<'a>> {
-    outlet.clocked(env, |state| Ok(serve(env, state.partitions()?, partition)))
+fn stage_serve<'a>(env: Env<'a>, output: &StageOutput, partition: usize) -> NifResult<Term<'a>> {
+    output.clocked(env, |state| Ok(serve(env, state.partitions()?, partition)))
 }
 
 pub(super) fn serve<'a>(
@@ -127,6 +127,6 @@ pub(super) fn serve<'a>(
 
 /// Puts a mark behind what partitions have queued; false when none has.
 #[rustler::nif]
-fn stage_mark_queues(env: Env<'_>, outlet: &StageOutlet) -> NifResult<bool> {
-    outlet.clocked(env, |state| Ok(state.partitions()?.mark()))
+fn stage_mark_queues(env: Env<'_>, output: &StageOutput) -> NifResult<bool> {
+    output.clocked(env, |state| Ok(state.partitions()?.mark()))
 }

@@ -8,7 +8,7 @@ use rustler::{Encoder, Env, Error, NifResult, Term};
 use stage_core::Stored;
 
 use super::term_batch::{CHUNK, EnvBatch, TermBatch};
-use super::{StageOutlet, State, atoms};
+use super::{StageOutput, State, atoms};
 
 /// So many stay on the heap as they are.
 pub const HEAP_LIMIT: u64 = 10_000;
@@ -23,13 +23,13 @@ pub const HEAP_LIMIT: u64 = 10_000;
 #[rustler::nif]
 fn stage_store<'a>(
     env: Env<'a>,
-    outlet: &StageOutlet,
+    output: &StageOutput,
     events: Term<'a>,
     n: u64,
     copy: bool,
 ) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| {
-        let taken = n.min(state.outlet.buffer().room());
+    output.with(env, |state| {
+        let taken = n.min(state.output.buffer().room());
         if !state.is_shallow(taken) && taken > 0 {
             if copy && state.staged == 0 {
                 let (rest, kept, stored) = state.store_natively(events, taken)?;
@@ -59,9 +59,9 @@ fn stage_store<'a>(
 
 /// Stores `n` events on the owner's heap for good; answers as `stage_store`.
 #[rustler::nif]
-fn stage_keep<'a>(env: Env<'a>, outlet: &StageOutlet, n: u64) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| {
-        let taken = n.min(state.outlet.buffer().room());
+fn stage_keep<'a>(env: Env<'a>, output: &StageOutput, n: u64) -> NifResult<Term<'a>> {
+    output.with(env, |state| {
+        let taken = n.min(state.output.buffer().room());
         let stored = state.store_on_heap(taken);
         state.staged = 0;
         Ok((atoms::heap(), stored.evicted, stored.evicted_elsewhere, n - taken, stored.released.len())
@@ -72,9 +72,9 @@ fn stage_keep<'a>(env: Env<'a>, outlet: &StageOutlet, n: u64) -> NifResult<Term<
 /// Copies the first of `n` events out of the owner's heap, as many as a call has time for: `{rest, stored, evicted,
 /// evicted_from_heap, marks}`. None are stored when there is no room.
 #[rustler::nif]
-fn stage_spill<'a>(env: Env<'a>, outlet: &StageOutlet, events: Term<'a>, n: u64) -> NifResult<Term<'a>> {
-    outlet.with(env, |state| {
-        let n = n.min(state.outlet.buffer().room());
+fn stage_spill<'a>(env: Env<'a>, output: &StageOutput, events: Term<'a>, n: u64) -> NifResult<Term<'a>> {
+    output.with(env, |state| {
+        let n = n.min(state.output.buffer().room());
         let (rest, kept, stored) = state.store_natively(events, n)?;
         Ok((rest, kept, stored.evicted, stored.evicted_elsewhere, stored.released.len()).encode(env))
     })
@@ -83,21 +83,21 @@ fn stage_spill<'a>(env: Env<'a>, outlet: &StageOutlet, events: Term<'a>, n: u64)
 impl State {
     /// How many of the buffered events are not on the owner's heap.
     pub fn off_heap(&self) -> u64 {
-        self.outlet.buffer().count().saturating_sub(self.on_heap)
+        self.output.buffer().count().saturating_sub(self.on_heap)
     }
 
     /// Whether the buffer stays shallow with `n` events more, all of them on the owner's heap.
     pub fn is_shallow(&self, n: u64) -> bool {
-        self.off_heap() == 0 && self.outlet.buffer().count_with(n) <= HEAP_LIMIT
+        self.off_heap() == 0 && self.output.buffer().count_with(n) <= HEAP_LIMIT
     }
 
     /// Whether the events that left the heap last took their time.
     fn newest_are_large(&self) -> bool {
-        matches!(self.outlet.buffer().last(), Some(TermBatch::Native(last)) if last.are_large())
+        matches!(self.output.buffer().last(), Some(TermBatch::Native(last)) if last.are_large())
     }
 
     pub fn store_on_heap(&mut self, n: u64) -> Stored<()> {
-        let buffer = self.outlet.buffer_mut();
+        let buffer = self.output.buffer_mut();
         let stored = match buffer.last() {
             Some(TermBatch::Heap(_)) => buffer.extend_last(|last| last.extend_heap(n)),
             _ => None,
@@ -116,8 +116,8 @@ impl State {
 
     /// Gives back the events that were staged; how many they are.
     fn unstage(&mut self) -> u64 {
-        let staged = match self.outlet.buffer().last() {
-            Some(TermBatch::Heap(_)) => self.outlet.buffer_mut().unstore(self.staged),
+        let staged = match self.output.buffer().last() {
+            Some(TermBatch::Heap(_)) => self.output.buffer_mut().unstore(self.staged),
             _ => 0,
         };
         self.on_heap = self.on_heap.saturating_sub(staged);
@@ -128,7 +128,7 @@ impl State {
     /// Copies the first of `n` events out of the caller's heap; the rest, how many were copied, and what
     /// became of older ones.
     fn store_natively<'a>(&mut self, events: Term<'a>, n: u64) -> NifResult<(Term<'a>, u64, Stored<()>)> {
-        let buffer = self.outlet.buffer_mut();
+        let buffer = self.output.buffer_mut();
         let space = match buffer.last() {
             Some(TermBatch::Native(last)) => last.space(),
             _ => 0,

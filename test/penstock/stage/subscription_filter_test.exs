@@ -1,11 +1,11 @@
-defmodule Penstock.Stage.SieveTest do
+defmodule Penstock.Stage.SubscriptionFilterTest do
   use ExUnit.Case, async: true
 
-  alias Penstock.Stage.Sieve
+  alias Penstock.Stage.SubscriptionFilter
 
-  defp sieve(options) do
-    {:ok, sieve} = Sieve.new(options, [:filter, :selector])
-    sieve
+  defp filter(options) do
+    {:ok, filter} = SubscriptionFilter.new(options, [:filter, :selector])
+    filter
   end
 
   # What a pattern means, word for word.
@@ -46,7 +46,9 @@ defmodule Penstock.Stage.SieveTest do
       pattern = pattern()
       events = for _ <- 1..size//1, do: event()
       expected = Enum.filter(events, &wanted?(pattern, &1))
-      assert Sieve.run(sieve(filter: {:match, pattern}), events) == {expected, size - length(expected)}
+
+      assert SubscriptionFilter.run(filter(filter: {:match, pattern}), events) ==
+               {expected, size - length(expected)}
     end
   end
 
@@ -54,7 +56,7 @@ defmodule Penstock.Stage.SieveTest do
     event = Map.new(1..100, &{&1, {:value, &1}})
     events = for n <- 1..100, do: Map.put(event, 50, n)
     pattern = event |> Map.put(50, 7) |> Map.delete(3)
-    assert Sieve.run(sieve(filter: {:match, pattern}), events) == {[Map.put(event, 50, 7)], 99}
+    assert SubscriptionFilter.run(filter(filter: {:match, pattern}), events) == {[Map.put(event, 50, 7)], 99}
   end
 
   test "a selector has the last word on what the filter wants" do
@@ -62,7 +64,7 @@ defmodule Penstock.Stage.SieveTest do
     selector = fn %{n: n, even: true} -> n > 100 end
 
     for filter <- [{:match, %{even: true}}, & &1.even] do
-      assert {wanted, 150} = Sieve.run(sieve(filter: filter, selector: selector), events)
+      assert {wanted, 150} = SubscriptionFilter.run(filter(filter: filter, selector: selector), events)
       assert Enum.map(wanted, & &1.n) == Enum.to_list(102..200//2)
     end
   end
@@ -72,11 +74,13 @@ defmodule Penstock.Stage.SieveTest do
   test "a pattern may be as deep as JSON, and is refused beyond that" do
     for depth <- [1, 63, 64, 127] do
       events = List.duplicate(nested(depth), 100) ++ List.duplicate(nested(depth - 1), 100)
-      assert Sieve.run(sieve(filter: {:match, nested(depth)}), events) == {Enum.take(events, 100), 100}
+
+      assert SubscriptionFilter.run(filter(filter: {:match, nested(depth)}), events) ==
+               {Enum.take(events, 100), 100}
     end
 
     for depth <- [128, 2000, 100_000] do
-      assert {:error, message} = Sieve.new([filter: {:match, nested(depth)}], [:filter])
+      assert {:error, message} = SubscriptionFilter.new([filter: {:match, nested(depth)}], [:filter])
       assert message =~ "at most 127 maps in each other"
     end
   end
@@ -88,7 +92,9 @@ defmodule Penstock.Stage.SieveTest do
     for pattern <- [wide, heavy, %{wide: wide, heavy: heavy}] do
       events = List.duplicate(pattern, 100) ++ [%{}] ++ List.duplicate(Map.put(pattern, 1, :other), 100)
       expected = Enum.filter(events, &wanted?(pattern, &1))
-      assert Sieve.run(sieve(filter: {:match, pattern}), events) == {expected, 201 - length(expected)}
+
+      assert SubscriptionFilter.run(filter(filter: {:match, pattern}), events) ==
+               {expected, 201 - length(expected)}
     end
   end
 end

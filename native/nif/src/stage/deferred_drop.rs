@@ -1,4 +1,4 @@
-//! Frees large buffers aside: one thread for all of them, which no scheduler waits for.
+//! Drops large buffers aside: one thread for all of them, which no scheduler waits for.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,8 +12,8 @@ struct Waiting {
 
 static WAITING: Mutex<Waiting> = Mutex::new(Waiting { states: Vec::new(), at_work: false });
 
-/// Has a buffer freed; here, if there is no thread to be had.
-pub fn free(state: State) {
+/// Has a buffer dropped; here, if there is no thread to be had.
+pub fn drop_later(state: State) {
     let Ok(runtime) = crate::runtime::handle() else { return drop(state) };
     let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
     waiting.states.push(state);

@@ -16,7 +16,7 @@ const CHUNK_TIME: Duration = Duration::from_micros(200);
 const CLOCKED: u64 = 16;
 
 /// How many fields a pattern may have, and so how deep it may be: it is gone down on the stack. Patterns come from other
-/// nodes too. `Penstock.Stage.Sieve` knows the limit and calls with no others.
+/// nodes too. `Penstock.Stage.SubscriptionFilter` knows the limit and calls with no others.
 const MAX_FIELDS: usize = 64;
 
 /// What is asked of one key of a map.
@@ -57,7 +57,7 @@ fn matches<'a>(fields: &[Field<'a>], term: Term<'a>) -> bool {
 
 /// Which of the first events match: `{wanted, unwanted, rest}`, with how many do not.
 #[rustler::nif]
-fn stage_sift<'a>(env: Env<'a>, fields: Term<'a>, events: Term<'a>) -> NifResult<Term<'a>> {
+fn stage_filter<'a>(env: Env<'a>, fields: Term<'a>, events: Term<'a>) -> NifResult<Term<'a>> {
     let started = Instant::now();
     let mut left = MAX_FIELDS;
     let fields = pattern(fields, &mut left)?;

@@ -1,4 +1,4 @@
-defmodule Penstock.Stage.Sieve do
+defmodule Penstock.Stage.SubscriptionFilter do
   @moduledoc false
   # Which events a subscription wants, as its options say: patterns, and functions of one event that the producer runs
   # and that must not be able to hurt it.
@@ -20,7 +20,7 @@ defmodule Penstock.Stage.Sieve do
   @deepest 127
   @most_fields 64
 
-  @doc "The sieve of a subscription that takes these options; nil when it wants every event."
+  @doc "The filter of a subscription that takes these options; nil when it wants every event."
   @spec new(keyword, [:filter | :selector]) :: {:ok, t | nil} | {:error, message :: String.t()}
   def new(options, keys) do
     case for key <- keys, (value = Options.get(options, key)) != nil, do: {key, value} do
@@ -104,8 +104,8 @@ defmodule Penstock.Stage.Sieve do
 
   @doc "The events that are wanted and how many are not; or how the function failed."
   @spec run(t, [term]) :: {wanted :: [term], unwanted :: non_neg_integer} | {:failed, Exception.t() | term}
-  def run(sieve, events) do
-    run(sieve, events, 0)
+  def run(filter, events) do
+    run(filter, events, 0)
   rescue
     exception -> {:failed, exception}
   catch
@@ -121,25 +121,25 @@ defmodule Penstock.Stage.Sieve do
 
   defp step({:match, fields, natively_from}, events) do
     if length(events) < natively_from,
-      do: sift(events, &matches?(fields, &1), [], 0),
-      else: fields |> Native.stage_sift(events) |> natively(fields)
+      do: pick(events, &matches?(fields, &1), [], 0),
+      else: fields |> Native.stage_filter(events) |> natively(fields)
   end
 
-  defp step(function, events), do: sift(events, function, [], 0)
+  defp step(function, events), do: pick(events, function, [], 0)
 
   # A call looks at so many events that it is soon over.
   defp natively({wanted, unwanted, []}, _fields), do: {wanted, unwanted}
 
   defp natively({wanted, unwanted, rest}, fields) do
-    {later, more} = fields |> Native.stage_sift(rest) |> natively(fields)
+    {later, more} = fields |> Native.stage_filter(rest) |> natively(fields)
     {wanted ++ later, unwanted + more}
   end
 
-  defp sift([], _wanted?, wanted, unwanted), do: {:lists.reverse(wanted), unwanted}
+  defp pick([], _wanted?, wanted, unwanted), do: {:lists.reverse(wanted), unwanted}
 
-  defp sift([event | events], wanted?, wanted, unwanted) do
+  defp pick([event | events], wanted?, wanted, unwanted) do
     if wanted?.(event),
-      do: sift(events, wanted?, [event | wanted], unwanted),
-      else: sift(events, wanted?, wanted, unwanted + 1)
+      do: pick(events, wanted?, [event | wanted], unwanted),
+      else: pick(events, wanted?, wanted, unwanted + 1)
   end
 end

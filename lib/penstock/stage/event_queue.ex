@@ -1,4 +1,4 @@
-defmodule Penstock.Stage.Shelf do
+defmodule Penstock.Stage.EventQueue do
   @moduledoc false
   # The buffered events that are still on the producer's heap, the oldest of all that it has buffered. Their
   # number is the native buffer's business; here they only wait: batch by batch, and what comes in dribs and
@@ -18,7 +18,7 @@ defmodule Penstock.Stage.Shelf do
     do: {front, rear, loose_size + size, :lists.reverse(events, loose)}
 
   def put({front, rear, 0, []}, events, size), do: {front, [{size, events} | rear], 0, []}
-  def put(shelf, events, size), do: shelf |> tidy() |> put(events, size)
+  def put(queue, events, size), do: queue |> tidy() |> put(events, size)
 
   # The oldest `n` events; fewer when there are fewer.
   @spec take(t, non_neg_integer) :: {[term], t}
@@ -34,14 +34,14 @@ defmodule Penstock.Stage.Shelf do
     {now, {[{size - n, later} | front], rear, loose_size, loose}}
   end
 
-  def take(shelf, n) do
-    {batches, shelf} = take(shelf, n, [])
-    {join(batches), shelf}
+  def take(queue, n) do
+    {batches, queue} = take(queue, n, [])
+    {join(batches), queue}
   end
 
-  defp take(shelf, 0, taken), do: {taken, shelf}
-  defp take({[], [], 0, []} = shelf, _n, taken), do: {taken, shelf}
-  defp take({[], [], _size, _loose} = shelf, n, taken), do: shelf |> tidy() |> take(n, taken)
+  defp take(queue, 0, taken), do: {taken, queue}
+  defp take({[], [], 0, []} = queue, _n, taken), do: {taken, queue}
+  defp take({[], [], _size, _loose} = queue, n, taken), do: queue |> tidy() |> take(n, taken)
   defp take({[], rear, size, loose}, n, taken), do: take({:lists.reverse(rear), [], size, loose}, n, taken)
 
   defp take({[{size, events} | front], rear, loose_size, loose}, n, taken) when size <= n,
@@ -54,17 +54,17 @@ defmodule Penstock.Stage.Shelf do
 
   # The newest `n` events, of which there are as many.
   @spec take_newest(t, non_neg_integer) :: {[term], t}
-  def take_newest(shelf, n), do: take_newest(shelf, n, [])
+  def take_newest(queue, n), do: take_newest(queue, n, [])
 
-  defp take_newest(shelf, 0, taken), do: {:lists.append(taken), shelf}
+  defp take_newest(queue, 0, taken), do: {:lists.append(taken), queue}
 
   defp take_newest({front, rear, size, loose}, n, taken) when size >= n do
     {now, left} = :lists.split(n, loose)
     take_newest({front, rear, size - n, left}, 0, [:lists.reverse(now) | taken])
   end
 
-  defp take_newest({_front, _rear, size, _loose} = shelf, n, taken) when size > 0,
-    do: shelf |> tidy() |> take_newest(n, taken)
+  defp take_newest({_front, _rear, size, _loose} = queue, n, taken) when size > 0,
+    do: queue |> tidy() |> take_newest(n, taken)
 
   defp take_newest({front, [], 0, []}, n, taken),
     do: take_newest({[], :lists.reverse(front), 0, []}, n, taken)

@@ -18,7 +18,7 @@ const PROMPT: u8 = 8;
 /// every new batch, take [`next`](Self::next) until it is empty. Then nothing is buffered while anybody waits, nothing
 /// overtakes, and [`claim`](Self::claim) asks the source only for what the buffer did not have.
 #[derive(Debug)]
-pub struct Outlet<D, B, M> {
+pub struct Output<D, B, M> {
     dispatcher: D,
     buffer: Buffer<B, M>,
     /// The latest claim, until anything has been brought.
@@ -27,8 +27,8 @@ pub struct Outlet<D, B, M> {
     met: u8,
 }
 
-impl<D: Dispatcher, B: Batch, M> Outlet<D, B, M> {
-    /// An outlet of these two.
+impl<D: Dispatcher, B: Batch, M> Output<D, B, M> {
+    /// An output of these two.
     pub fn new(dispatcher: D, buffer: Buffer<B, M>) -> Self {
         Self { dispatcher, buffer, unmet: 0, met: 0 }
     }

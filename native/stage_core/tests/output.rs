@@ -6,9 +6,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use proptest::prelude::*;
-use stage_core::{Buffer, Delivery, DemandDispatcher, Keep, Outlet};
+use stage_core::{Buffer, Delivery, DemandDispatcher, Keep, Output};
 
-type Terms = Outlet<DemandDispatcher<u8>, VecDeque<u32>, u32>;
+type Terms = Output<DemandDispatcher<u8>, VecDeque<u32>, u32>;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -36,7 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Plays the producer process: what it sends, in order, and the counts to judge it by.
 struct Producer {
-    outlet: Terms,
+    output: Terms,
     sent: Vec<u32>,
     demand: HashMap<u8, u64>,
     asked: u64,
@@ -65,7 +65,7 @@ impl Producer {
 
     fn drain(&mut self) {
         while let Some(delivery) =
-            self.outlet.next(7, |batch, n| batch.drain(..n as usize).collect::<Vec<_>>())
+            self.output.next(7, |batch, n| batch.drain(..n as usize).collect::<Vec<_>>())
         {
             match delivery {
                 Delivery::Events(to, events) => self.deliver(to, &mut events.into_iter()),
@@ -76,17 +76,17 @@ impl Producer {
 
     fn emit(&mut self, n: usize) {
         let mut events = self.fresh(n);
-        let deals: Vec<_> = self.outlet.emit(n as u64).collect();
+        let deals: Vec<_> = self.output.emit(n as u64).collect();
         for (to, n) in deals {
             self.deliver(to, &mut events.drain(..n as usize));
         }
         if !events.is_empty() {
-            assert_eq!(self.outlet.store(events).excess(), 0);
+            assert_eq!(self.output.store(events).excess(), 0);
         }
     }
 
     fn ask(&mut self, key: u8, n: u64) -> bool {
-        let known = self.outlet.dispatcher_mut().credit(&key, n).is_ok();
+        let known = self.output.dispatcher_mut().credit(&key, n).is_ok();
         if known {
             *self.demand.get_mut(&key).expect("a living consumer") += n;
             self.asked += n;
@@ -96,15 +96,15 @@ impl Producer {
     }
 
     fn ask_source(&mut self, brought: Option<usize>) {
-        let Some((to, n)) = self.outlet.deal_ahead() else {
-            let claimed = self.outlet.claim();
+        let Some((to, n)) = self.output.deal_ahead() else {
+            let claimed = self.output.claim();
             self.asked_upstream += claimed;
             return self.emit(brought.unwrap_or(claimed as usize));
         };
         self.asked_upstream += n;
         match brought {
             Some(other) if other as u64 != n => {
-                self.outlet.take_back(to, n);
+                self.output.take_back(to, n);
                 self.emit(other);
             }
             _ => {
@@ -117,16 +117,16 @@ impl Producer {
     fn run(&mut self, step: Step) {
         match step {
             Step::Subscribe(key) => {
-                if self.outlet.dispatcher_mut().subscribe(key).is_ok() {
+                if self.output.dispatcher_mut().subscribe(key).is_ok() {
                     assert_eq!(self.demand.insert(key, 0), None);
                 }
             }
             Step::Cancel(key) => {
-                assert_eq!(self.outlet.dispatcher_mut().cancel(&key), self.demand.remove(&key))
+                assert_eq!(self.output.dispatcher_mut().cancel(&key), self.demand.remove(&key))
             }
             Step::Ask(key, n) => {
                 if self.ask(key, n) {
-                    self.asked_upstream += self.outlet.claim();
+                    self.asked_upstream += self.output.claim();
                 }
             }
             Step::AskSource(key, n, times, brought) => {
@@ -139,7 +139,7 @@ impl Producer {
             Step::Emit(n) => self.emit(n),
             Step::Mark => {
                 let mark = self.fresh(1)[0];
-                self.sent.extend(self.outlet.mark(mark));
+                self.sent.extend(self.output.mark(mark));
             }
         }
     }
@@ -148,17 +148,17 @@ impl Producer {
 proptest! {
     #[test]
     fn the_laws_hold_over_any_sequence_of_steps(steps in proptest::collection::vec(step(), 0..200)) {
-        let outlet = Outlet::new(DemandDispatcher::default(), Buffer::new(None, Keep::Last));
+        let output = Output::new(DemandDispatcher::default(), Buffer::new(None, Keep::Last));
         let mut producer = Producer {
-            outlet, sent: vec![], demand: HashMap::new(), asked: 0, asked_upstream: 0, next: 0,
+            output, sent: vec![], demand: HashMap::new(), asked: 0, asked_upstream: 0, next: 0,
         };
         for step in steps {
             producer.run(step);
             let waiting: u64 = producer.demand.values().sum();
-            prop_assert_eq!(producer.outlet.dispatcher().demand(), waiting);
-            prop_assert!(waiting == 0 || producer.outlet.buffer().is_empty(), "stuck");
+            prop_assert_eq!(producer.output.dispatcher().demand(), waiting);
+            prop_assert!(waiting == 0 || producer.output.buffer().is_empty(), "stuck");
             prop_assert!(producer.asked_upstream <= producer.asked);
-            prop_assert!(producer.outlet.dispatcher().claimed() <= producer.asked_upstream);
+            prop_assert!(producer.output.dispatcher().claimed() <= producer.asked_upstream);
         }
         producer.run(Step::Cancel(9));
         producer.run(Step::Subscribe(9));
@@ -169,64 +169,64 @@ proptest! {
 
 #[test]
 fn what_a_dead_consumer_asked_for_is_buffered_and_the_next_ask_is_served_from_there_first() {
-    let mut outlet: Outlet<DemandDispatcher<&str>, u64, ()> =
-        Outlet::new(DemandDispatcher::default(), Buffer::new(None, Keep::Last));
+    let mut output: Output<DemandDispatcher<&str>, u64, ()> =
+        Output::new(DemandDispatcher::default(), Buffer::new(None, Keep::Last));
     let take = |batch: &mut u64, n| {
         *batch -= n;
         n
     };
-    outlet.dispatcher_mut().subscribe("dead").unwrap();
-    outlet.dispatcher_mut().credit(&"dead", 10).unwrap();
-    assert_eq!(outlet.claim(), 10);
-    outlet.dispatcher_mut().cancel(&"dead");
-    assert_eq!(outlet.emit(4).count(), 0);
-    outlet.store(4);
-    outlet.dispatcher_mut().subscribe("new").unwrap();
-    outlet.dispatcher_mut().credit(&"new", 5).unwrap();
-    assert_eq!(outlet.next(100, take), Some(Delivery::Events("new", 4)));
-    assert_eq!(outlet.next(100, take), None);
-    assert_eq!(outlet.claim(), 0, "the source still owes 6");
+    output.dispatcher_mut().subscribe("dead").unwrap();
+    output.dispatcher_mut().credit(&"dead", 10).unwrap();
+    assert_eq!(output.claim(), 10);
+    output.dispatcher_mut().cancel(&"dead");
+    assert_eq!(output.emit(4).count(), 0);
+    output.store(4);
+    output.dispatcher_mut().subscribe("new").unwrap();
+    output.dispatcher_mut().credit(&"new", 5).unwrap();
+    assert_eq!(output.next(100, take), Some(Delivery::Events("new", 4)));
+    assert_eq!(output.next(100, take), None);
+    assert_eq!(output.claim(), 0, "the source still owes 6");
 }
 
-/// An outlet of one subscriber whose source has met its claims so far.
-fn prompt() -> Outlet<DemandDispatcher<&'static str>, u64, ()> {
-    let mut outlet = Outlet::new(DemandDispatcher::default(), Buffer::new(None, Keep::Last));
-    outlet.dispatcher_mut().subscribe("a").expect("a new one");
+/// An output of one subscriber whose source has met its claims so far.
+fn prompt() -> Output<DemandDispatcher<&'static str>, u64, ()> {
+    let mut output = Output::new(DemandDispatcher::default(), Buffer::new(None, Keep::Last));
+    output.dispatcher_mut().subscribe("a").expect("a new one");
     let mut asks = 0;
     loop {
-        outlet.dispatcher_mut().credit(&"a", 5).expect("a known one");
-        if let Some(dealt) = outlet.deal_ahead() {
+        output.dispatcher_mut().credit(&"a", 5).expect("a known one");
+        if let Some(dealt) = output.deal_ahead() {
             assert_eq!(dealt, ("a", 5));
             assert!(asks > 0, "nothing is known of the source yet");
-            return outlet;
+            return output;
         }
-        assert_eq!(outlet.claim(), 5);
-        assert_eq!(outlet.emit(5).collect::<Vec<_>>(), [("a", 5)]);
+        assert_eq!(output.claim(), 5);
+        assert_eq!(output.emit(5).collect::<Vec<_>>(), [("a", 5)]);
         asks += 1;
     }
 }
 
 #[test]
 fn a_deal_ahead_that_is_taken_back_leaves_the_claim_and_the_demand() {
-    let mut outlet = prompt();
-    outlet.take_back("a", 5);
-    assert_eq!((outlet.dispatcher().demand(), outlet.dispatcher().claimed()), (5, 5));
-    assert_eq!(outlet.emit(3).collect::<Vec<_>>(), [("a", 3)]);
-    assert_eq!((outlet.dispatcher().demand(), outlet.dispatcher().claimed()), (2, 2));
-    outlet.dispatcher_mut().credit(&"a", 1).unwrap();
-    assert_eq!(outlet.deal_ahead(), None, "it is not to be expected any more");
-    assert_eq!(outlet.claim(), 1);
+    let mut output = prompt();
+    output.take_back("a", 5);
+    assert_eq!((output.dispatcher().demand(), output.dispatcher().claimed()), (5, 5));
+    assert_eq!(output.emit(3).collect::<Vec<_>>(), [("a", 3)]);
+    assert_eq!((output.dispatcher().demand(), output.dispatcher().claimed()), (2, 2));
+    output.dispatcher_mut().credit(&"a", 1).unwrap();
+    assert_eq!(output.deal_ahead(), None, "it is not to be expected any more");
+    assert_eq!(output.claim(), 1);
 }
 
 #[test]
 fn nothing_is_dealt_ahead_that_more_than_one_would_get_or_that_the_source_owes() {
-    let mut outlet = prompt();
-    outlet.dispatcher_mut().subscribe("b").unwrap();
+    let mut output = prompt();
+    output.dispatcher_mut().subscribe("b").unwrap();
     for key in ["a", "b"] {
-        outlet.dispatcher_mut().credit(&key, 2).unwrap();
+        output.dispatcher_mut().credit(&key, 2).unwrap();
     }
-    assert_eq!(outlet.deal_ahead(), None);
-    assert_eq!(outlet.claim(), 4);
-    outlet.dispatcher_mut().cancel(&"b");
-    assert_eq!(outlet.deal_ahead(), None, "the source owes 4");
+    assert_eq!(output.deal_ahead(), None);
+    assert_eq!(output.claim(), 4);
+    output.dispatcher_mut().cancel(&"b");
+    assert_eq!(output.deal_ahead(), None, "the source owes 4");
 }
