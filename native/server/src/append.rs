@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use store_core::{Appended, Expected};
+use store_core::Expected;
 use tonic::Status;
 use wire::proto::Empty;
 use wire::proto::streams::append_req::options::ExpectedStreamRevision;
@@ -29,10 +29,8 @@ pub async fn append(engine: Arc<Engine>, mut requests: Requests<AppendReq>) -> R
         let Some(Content::ProposedMessage(event)) = request.content else { return Err(fault::handler()) };
         proposal.add(event.id, event.metadata, event.custom_metadata, event.data)?;
     }
-    let appended = engine
-        .write(&name, move |store, name, now| store.append(name, expected, &proposal.events, now))
-        .await
-        .map_err(fault::of)?;
+    let (command, held) = proposal.into_command(name, expected);
+    let appended = engine.write(command, Some(held)).await.map_err(fault::of)?;
     Ok(Answers::one(&AppendResp { result: Some(answer(appended, asked)) }))
 }
 
@@ -61,9 +59,9 @@ pub fn expected_revision(revision: u64) -> Option<Expected> {
     }
 }
 
-fn answer(appended: Appended, asked: ExpectedStreamRevision) -> Answer {
+fn answer(appended: store_core::Answer, asked: ExpectedStreamRevision) -> Answer {
     match appended {
-        Appended::Done { revision, position } => Answer::Success(Success {
+        store_core::Answer::Done { revision, position } => Answer::Success(Success {
             current_revision_option: Some(match revision {
                 Some(revision) => CurrentRevisionOption::CurrentRevision(revision),
                 None => CurrentRevisionOption::NoStream(Empty {}),
@@ -76,7 +74,7 @@ fn answer(appended: Appended, asked: ExpectedStreamRevision) -> Answer {
                 None => PositionOption::NoPosition(Empty {}),
             }),
         }),
-        Appended::Wrong { current } => Answer::WrongExpectedVersion(wrong_version(current, asked)),
+        store_core::Answer::Wrong { current } => Answer::WrongExpectedVersion(wrong_version(current, asked)),
     }
 }
 

@@ -191,13 +191,10 @@ impl Call {
         }
     }
 
-    async fn append(&self, batch: Batch) -> Result<store_core::Appended, Problem> {
+    async fn append(&self, batch: Batch) -> Result<store_core::Answer, Problem> {
         let name = name(batch.options.stream_identifier.as_ref())?;
-        let (expected, proposal) = (expected(&batch.options)?, batch.proposal);
-        self.engine
-            .write(&name, move |store, name, now| store.append(name, expected, &proposal.events, now))
-            .await
-            .map_err(Problem::Refused)
+        let (command, held) = batch.proposal.into_command(name, expected(&batch.options)?);
+        self.engine.write(command, Some(held)).await.map_err(Problem::Refused)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a batch is answered: an error is a message with one packed detail.
 
-use store_core::{Appended, Expected, Fault, MAX_APPEND};
+use store_core::{Answer, Expected, Fault, MAX_APPEND};
 use tonic::Code;
 use wire::google;
 use wire::proto::streams::BatchAppendResp;
@@ -55,11 +55,11 @@ pub fn expected(options: &Options) -> Result<Expected, Problem> {
 pub fn answer(
     correlation_id: Option<Uuid>,
     options: &Options,
-    outcome: Result<Appended, Problem>,
+    outcome: Result<Answer, Problem>,
 ) -> BatchAppendResp {
     let result = match outcome {
-        Ok(Appended::Done { revision, position }) => Outcome::Success(success(revision, position)),
-        Ok(Appended::Wrong { current }) => Outcome::Error(wrong_version(options, current)),
+        Ok(Answer::Done { revision, position }) => Outcome::Success(success(revision, position)),
+        Ok(Answer::Wrong { current }) => Outcome::Error(wrong_version(options, current)),
         Err(problem) => Outcome::Error(error(problem)),
     };
     BatchAppendResp {

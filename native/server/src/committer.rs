@@ -1,5 +1,5 @@
-//! The thread that writes to a disk: it decides all requests that wait, writes and syncs them together, lets readers
-//! see them, and answers.
+//! The thread that writes to a disk: it has all requests that wait decided, writes and syncs what they change together,
+//! lets readers see it, and answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -7,13 +7,35 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use store_core::{Draft, Store};
-use store_disk::{Done, Journal, commit};
+use store_core::{Answer, Command, Decision, Draft, Fault, Store};
+use store_disk::{Journal, commit};
+use tokio::sync::oneshot;
 
+use crate::allowance::Share;
+use crate::time::now;
 use crate::watchers::Watchers;
 
-/// Decides; what it returns is told what became of it.
-pub type Request = Box<dyn FnOnce(&mut Draft<'_>) -> Done + Send>;
+/// A request that waits to be written.
+pub struct Request {
+    /// What is asked.
+    pub command: Command,
+    /// What it takes of the room that requests have.
+    pub held: Option<Share>,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<Answer, Fault>>,
+}
+
+impl store_disk::Request for Request {
+    fn decide(&self, draft: &Draft<'_>) -> Result<Decision<Answer>, Fault> {
+        draft.decide(&self.command, now())
+    }
+
+    fn answer(self, outcome: Result<Answer, Fault>) {
+        drop(self.held);
+        // A client that is gone does not need to know.
+        let _ = self.answer.send(outcome);
+    }
+}
 
 /// After so long without a request, what says how far the log goes is synced, too.
 const REST: Duration = Duration::from_secs(1);
@@ -77,8 +99,7 @@ fn run(
                 let mut first = Some(first);
                 let next = || first.take().or_else(|| requests.try_recv().ok());
                 let published = |streams: &[_]| watchers.tell_of(streams);
-                let decide = |request: Request, draft: &mut Draft<'_>| request(draft);
-                let batch = || commit(store, &mut journal, next, decide, published);
+                let batch = || commit(store, &mut journal, next, published);
                 if catch_unwind(AssertUnwindSafe(batch)).is_err() {
                     journal.give_up("writing panicked");
                 }

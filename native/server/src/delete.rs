@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use store_core::{Deleted, Expected};
+use store_core::{Answer, Command, Expected};
 use tonic::{Code, Status};
-use wire::proto::StreamIdentifier;
+use wire::proto::Empty;
 use wire::proto::streams::{
     DeleteReq, DeleteResp, TombstoneReq, TombstoneResp, delete_req, delete_resp, tombstone_req,
     tombstone_resp,
@@ -26,9 +26,15 @@ pub async fn delete(engine: Arc<Engine>, request: DeleteReq) -> Result<Answers, 
         Some(Asked::StreamExists(_)) => Expected::StreamExists,
         None => return Err(no_expectation("Delete")),
     };
-    let position = run(engine, options.stream_identifier, expected, false).await?;
-    let position = delete_resp::Position { commit_position: position, prepare_position: position };
-    Ok(Answers::one(&DeleteResp { position_option: Some(delete_resp::PositionOption::Position(position)) }))
+    let stream = stream_name(options.stream_identifier.as_ref())?;
+    let position_option = Some(match run(&engine, Command::Delete { stream, expected }, expected).await? {
+        Some(position) => delete_resp::PositionOption::Position(delete_resp::Position {
+            commit_position: position,
+            prepare_position: position,
+        }),
+        None => delete_resp::PositionOption::NoPosition(Empty {}),
+    });
+    Ok(Answers::one(&DeleteResp { position_option }))
 }
 
 /// Deletes a stream for ever.
@@ -42,30 +48,24 @@ pub async fn tombstone(engine: Arc<Engine>, request: TombstoneReq) -> Result<Ans
         Some(Asked::StreamExists(_)) => Expected::StreamExists,
         None => return Err(no_expectation("Tombstone")),
     };
-    let position = run(engine, options.stream_identifier, expected, true).await?;
-    let position = tombstone_resp::Position { commit_position: position, prepare_position: position };
-    Ok(Answers::one(&TombstoneResp {
-        position_option: Some(tombstone_resp::PositionOption::Position(position)),
-    }))
+    let stream = stream_name(options.stream_identifier.as_ref())?;
+    let position_option =
+        Some(match run(&engine, Command::Tombstone { stream, expected }, expected).await? {
+            Some(position) => tombstone_resp::PositionOption::Position(tombstone_resp::Position {
+                commit_position: position,
+                prepare_position: position,
+            }),
+            None => tombstone_resp::PositionOption::NoPosition(Empty {}),
+        });
+    Ok(Answers::one(&TombstoneResp { position_option }))
 }
 
-async fn run(
-    engine: Arc<Engine>,
-    identifier: Option<StreamIdentifier>,
-    expected: Expected,
-    for_ever: bool,
-) -> Result<u64, Status> {
-    let name = stream_name(identifier.as_ref())?;
-    let deleted = engine
-        .write(&name, move |store, name, now| match for_ever {
-            true => store.tombstone(name, expected, now),
-            false => store.delete(name, expected, now),
-        })
-        .await
-        .map_err(fault::of)?;
-    match deleted {
-        Deleted::Done(position) => Ok(position),
-        Deleted::Wrong { current } => Err(wrong_version(&name, expected, current)),
+/// The position of what says that the stream is deleted.
+async fn run(engine: &Arc<Engine>, command: Command, expected: Expected) -> Result<Option<u64>, Status> {
+    let name = command.stream().to_owned();
+    match engine.write(command, None).await.map_err(fault::of)? {
+        Answer::Done { position, .. } => Ok(position),
+        Answer::Wrong { current } => Err(wrong_version(&name, expected, current)),
     }
 }
 

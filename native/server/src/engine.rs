@@ -4,16 +4,17 @@
 //! doubled or reordered between what was there before and what is new.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use store_core::{Draft, Expected, Fault, NewEvent, StorageError, Store, Ticks};
+use store_core::{Answer, Command, Expected, Fault, StorageError, Store, Ticks};
 use store_disk::{Fetcher, Opened, without_waiting};
 use tokio::sync::{oneshot, watch};
 use tonic::Status;
 
-use crate::committer::Committer;
+use crate::allowance::Share;
+use crate::committer::{Committer, Request};
 use crate::connections::told;
 use crate::fault;
+use crate::time::now;
 use crate::watchers::Watchers;
 
 /// How often a read may have to wait for a disk before it does so where it is.
@@ -85,51 +86,32 @@ impl Engine {
         read
     }
 
-    /// Writes, and tells those who wait for the streams that may have changed. On a disk, it is kept and readable when
-    /// this returns.
-    pub async fn write<T: Send + 'static>(
-        self: &Arc<Self>,
-        name: &str,
-        operation: impl FnOnce(&mut Draft<'_>, &str, Ticks) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Fault> {
+    /// Has a request decided, writes what it changes, and tells those who wait for the streams that may have changed.
+    /// On a disk, it is kept and readable when this returns. What it holds of the room for requests is free then.
+    pub async fn write(self: &Arc<Self>, command: Command, held: Option<Share>) -> Result<Answer, Fault> {
         let Some(disk) = &self.disk else {
             let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
-            let store_now = store.as_mut().ok_or_else(closed)?;
-            let written = store_now.write(|draft| operation(draft, name, now()));
+            let written = store.as_mut().ok_or_else(closed)?.execute(&command, now());
             drop(store);
-            self.watchers.tell(name);
+            self.watchers.tell(command.stream());
             return written;
         };
-        let (sender, answer) = oneshot::channel();
-        let name = name.to_owned();
-        disk.committer.send(Box::new(move |draft| {
-            let decided = operation(draft, &name, now());
-            Box::new(move |written| {
-                // A client that is gone does not need to know.
-                let _ = sender.send(match written {
-                    Ok(()) => decided,
-                    Err(error) => Err(Fault::Storage(error)),
-                });
-            })
-        }));
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        let (answer, answered) = oneshot::channel();
+        disk.committer.send(Request { command, held, answer });
+        answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Puts a system event into a new log: clients that look for one find it.
     pub async fn furnish(self: &Arc<Self>) -> Result<(), Fault> {
-        let statistics = store_core::metadata_stream("$stats");
-        let event = NewEvent {
-            id: uuid::Uuid::new_v4().as_u128(),
-            kind: "$metadata".to_owned(),
-            json: true,
-            data: "{\"$maxAge\":86400}".into(),
-            custom: bytes::Bytes::new(),
+        if !self.read(|store, _| Ok(store.is_new())).await? {
+            return Ok(());
+        }
+        let statistics = Command::SetMetadata {
+            stream: "$stats".to_owned(),
+            expected: Expected::NoStream,
+            metadata: "{\"$maxAge\":86400}".to_owned(),
         };
-        self.write(&statistics, move |store, name, now| match store.is_new() {
-            true => store.append(name, Expected::NoStream, &[event], now).map(|_| ()),
-            false => Ok(()),
-        })
-        .await
+        self.write(statistics, None).await.map(|_| ())
     }
 
     /// The end of the log; 0 when the server is shutting down.
@@ -174,12 +156,6 @@ fn closed() -> Fault {
 
 fn failed(why: &str) -> Fault {
     Fault::Storage(StorageError::Failed(why.to_owned()))
-}
-
-/// The time, in the ticks that events carry.
-pub fn now() -> Ticks {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos() / 100).unwrap_or(Ticks::MAX)
 }
 
 /// A stream's name as the store knows it: bytes that are not UTF-8 are replaced.

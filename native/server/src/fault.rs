@@ -71,6 +71,7 @@ pub fn of(fault: Fault) -> Status {
         Fault::StreamDeleted(name) => stream_deleted(&name),
         Fault::InvalidPosition => Status::unknown("Unexpected ReadAllResult: InvalidPosition"),
         Fault::AheadOfLog => Status::unknown("Unexpected ReadAllResult: Error"),
+        Fault::Late => Status::deadline_exceeded("Deadline Exceeded"),
         Fault::Storage(error) => Status::internal(error.to_string()),
     }
 }

@@ -2,9 +2,9 @@
 
 use wire::proto::gossip::{ClusterInfo, EndPoint, MemberInfo, member_info::VNodeState};
 
-use crate::engine::now;
 use crate::messages::structured;
 use crate::route::Node;
+use crate::time::now;
 
 /// The one member, as others are told of it.
 pub fn cluster(node: &Node) -> ClusterInfo {

@@ -3,7 +3,7 @@
 //! - `server`, `connections`, `idle`, `advertise`: starting, listening, being found, ending
 //! - `engine`: the store as many tasks share it, and how they hear of what is new
 //! - `disk`, `committer`: storage in a folder, and the thread that writes to it
-//! - `watchers`: who waits for something new
+//! - `watchers`, `time`: who waits for something new; the time
 //! - `route`, `calls`, `requests`, `codec`, `messages`, `body`, `ending`: from an HTTP request to a method, and its
 //!   answers to bytes
 //! - `allowance`, `panics`: what a call may take, and what becomes of one that goes wrong
@@ -45,6 +45,7 @@ mod requests;
 mod route;
 mod server;
 mod subscription;
+mod time;
 mod watchers;
 mod web;
 

@@ -217,11 +217,16 @@ pub fn structured(id: u128) -> wire::proto::Uuid {
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
-    use store_core::{Direction, Expected, Found, NewEvent, PageSize, Store, StreamRead};
+    use store_core::{Command, Direction, Expected, Found, NewEvent, PageSize, Store, StreamRead};
     use wire::proto::streams::ReadResp;
     use wire::proto::streams::read_resp::Content;
 
     use super::*;
+
+    fn append(store: &mut Store, stream: &str, event: NewEvent) {
+        let (stream, expected) = (stream.to_owned(), Expected::Any);
+        store.execute(&Command::Append { stream, expected, events: vec![event] }, 1).unwrap();
+    }
 
     fn events(store: &Store, name: &str) -> Vec<Pair> {
         let (direction, size) = (Direction::Forwards, PageSize::events(10));
@@ -247,10 +252,10 @@ mod tests {
                 let mut store = Store::in_memory(7);
                 let event = |kind: &str, data: String| {
                     let (kind, data) = (kind.to_owned(), data.into());
-                    [NewEvent { id, kind, json: false, data, custom: Bytes::new() }]
+                    NewEvent { id, kind, json: false, data, custom: Bytes::new() }
                 };
-                store.append(name, Expected::Any, &event("t", "y".repeat(200)), 1).unwrap();
-                store.append("links", Expected::Any, &event("$>", format!("0@{name}")), 1).unwrap();
+                append(&mut store, name, event("t", "y".repeat(200)));
+                append(&mut store, "links", event("$>", format!("0@{name}")));
                 for (stream, ids) in
                     [(name, Ids::Structured), ("links", Ids::Structured), ("links", Ids::Text)]
                 {

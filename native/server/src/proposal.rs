@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use store_core::{MAX_APPEND, NewEvent};
+use store_core::{Command, Expected, MAX_APPEND, NewEvent};
 use tonic::Status;
 use uuid::Uuid;
 use wire::proto::uuid::Value;
@@ -18,8 +18,7 @@ const OVERHEAD: usize = 256;
 /// The events of one append as they come in.
 #[derive(Debug)]
 pub struct Proposal {
-    /// The events so far.
-    pub events: Vec<NewEvent>,
+    events: Vec<NewEvent>,
     size: usize,
     share: Share,
 }
@@ -64,6 +63,11 @@ impl Proposal {
         let (data, custom) = (Bytes::copy_from_slice(&data), Bytes::copy_from_slice(&custom));
         self.events.push(NewEvent { id, kind, json, data, custom });
         Ok(())
+    }
+
+    /// The request to append them, and what they hold until it is answered.
+    pub fn into_command(self, stream: String, expected: Expected) -> (Command, Share) {
+        (Command::Append { stream, expected, events: self.events }, self.share)
     }
 }
 

@@ -12,6 +12,7 @@ use tonic::body::Body;
 
 use crate::features::VERSION;
 use crate::route::Node;
+use crate::time::now;
 
 const JSON: &str = "application/json; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -74,7 +75,7 @@ async fn gossip(node: &Arc<Node>) -> Value {
     json!({
         "members": [{
             "instanceId": node.instance.to_string(),
-            "timeStamp": iso_time(crate::engine::now()),
+            "timeStamp": iso_time(now()),
             "state": "Leader",
             "isAlive": true,
             "internalTcpIp": host,

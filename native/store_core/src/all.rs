@@ -1,9 +1,11 @@
 //! Reading the log, a page at a time.
 
-use crate::Ticks;
-use crate::read::{Direction, PageSize, Pair};
+use crate::fault::Fault;
+use crate::page::{Direction, PageSize};
+use crate::read::Pair;
 use crate::record::Record;
-use crate::store::{Fault, Store};
+use crate::store::Store;
+use crate::units::Ticks;
 
 /// What to read of the log.
 #[derive(Clone, Copy)]

@@ -2,86 +2,49 @@
 
 use bytes::Bytes;
 
-use crate::append::NewEvent;
+use crate::command::{Answer, Expected};
 use crate::draft::Draft;
+use crate::event::NewEvent;
+use crate::fault::Fault;
 use crate::limits::metadata_stream;
-use crate::store::{Expected, Fault, Store};
-use crate::{LAST_REVISION, Ticks};
+use crate::plan::Plan;
+use crate::units::LAST_REVISION;
 
-/// The outcome of a delete that was allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deleted {
-    /// It is deleted; the position of the event that says so.
-    Done(u64),
-    /// The stream is not as expected.
-    Wrong {
-        /// The revision of its last event.
-        current: Option<u64>,
-    },
+/// Deletes a stream softly.
+pub(crate) fn delete(plan: &mut Plan<'_>, name: &str, expected: Expected) -> Result<Answer, Fault> {
+    let draft = plan.draft;
+    let last = draft.writable(name)?.and_then(|stream| stream.last);
+    let missing = last.is_none() && draft.next_revision(&metadata_stream(name)) == 0;
+    if missing || refused(draft, name, expected, last)? {
+        return Ok(Answer::Wrong { current: last });
+    }
+    let data = format!("{{\"$tb\":{LAST_REVISION}}}").into_bytes();
+    Ok(Answer::Done { revision: None, position: Some(plan.put_metadata(name, data)) })
 }
 
-impl Draft<'_> {
-    /// Deletes a stream softly: its events are not read any more, and the next one continues their revisions. One
-    /// that has only metadata can be deleted, too, and begins at 0.
-    ///
-    /// # Errors
-    /// [`Fault::StreamDeleted`] or [`Fault::Storage`]; nothing is to be written then.
-    pub fn delete(&mut self, name: &str, expected: Expected, now: Ticks) -> Result<Deleted, Fault> {
-        let last = self.writable(name)?.and_then(|stream| stream.last);
-        let metadata = metadata_stream(name);
-        let missing = last.is_none() && self.next_revision(&metadata) == 0;
-        if missing || self.refused(name, expected, last)? {
-            return Ok(Deleted::Wrong { current: last });
-        }
-        let data = format!("{{\"$tb\":{LAST_REVISION}}}").into_bytes();
-        Ok(Deleted::Done(self.put_metadata(&metadata, data, now)))
+/// Deletes a stream for ever.
+pub(crate) fn tombstone(plan: &mut Plan<'_>, name: &str, expected: Expected) -> Result<Answer, Fault> {
+    let last = plan.draft.writable(name)?.and_then(|stream| stream.last);
+    if refused(plan.draft, name, expected, last)? {
+        return Ok(Answer::Wrong { current: last });
     }
-
-    /// Deletes a stream for ever.
-    ///
-    /// # Errors
-    /// [`Fault::StreamDeleted`] or [`Fault::Storage`]; nothing is to be written then.
-    pub fn tombstone(&mut self, name: &str, expected: Expected, now: Ticks) -> Result<Deleted, Fault> {
-        let last = self.writable(name)?.and_then(|stream| stream.last);
-        if self.refused(name, expected, last)? {
-            return Ok(Deleted::Wrong { current: last });
-        }
-        let event = NewEvent {
-            id: self.new_id(),
-            kind: "$streamDeleted".to_owned(),
-            json: false,
-            data: Bytes::new(),
-            custom: Bytes::new(),
-        };
-        Ok(Deleted::Done(self.put_tombstone(name, &event, now)))
-    }
-
-    fn refused(&self, name: &str, expected: Expected, last: Option<u64>) -> Result<bool, Fault> {
-        let deleted = self.deleted(name);
-        match (expected, last) {
-            (Expected::StreamExists, _) if deleted => Err(Fault::StreamDeleted(name.to_owned())),
-            (Expected::Any, _) | (Expected::NoStream, None) | (Expected::StreamExists, Some(_)) => Ok(false),
-            (Expected::NoStream, Some(_)) => Ok(!deleted),
-            (Expected::Revision(revision), Some(last)) => Ok(revision != last),
-            (Expected::StreamExists | Expected::Revision(_), None) => Ok(true),
-        }
-    }
+    let event = NewEvent {
+        id: plan.new_id(),
+        kind: "$streamDeleted".to_owned(),
+        json: false,
+        data: Bytes::new(),
+        custom: Bytes::new(),
+    };
+    Ok(Answer::Done { revision: None, position: Some(plan.put_tombstone(name, &event)) })
 }
 
-impl Store {
-    /// [`Draft::delete`], written at once as [`Store::write`] does.
-    ///
-    /// # Errors
-    /// Those of [`Draft::delete`].
-    pub fn delete(&mut self, name: &str, expected: Expected, now: Ticks) -> Result<Deleted, Fault> {
-        self.write(|draft| draft.delete(name, expected, now))
-    }
-
-    /// [`Draft::tombstone`], written at once as [`Store::write`] does.
-    ///
-    /// # Errors
-    /// Those of [`Draft::tombstone`].
-    pub fn tombstone(&mut self, name: &str, expected: Expected, now: Ticks) -> Result<Deleted, Fault> {
-        self.write(|draft| draft.tombstone(name, expected, now))
+fn refused(draft: &Draft<'_>, name: &str, expected: Expected, last: Option<u64>) -> Result<bool, Fault> {
+    let deleted = draft.deleted(name);
+    match (expected, last) {
+        (Expected::StreamExists, _) if deleted => Err(Fault::StreamDeleted(name.to_owned())),
+        (Expected::Any, _) | (Expected::NoStream, None) | (Expected::StreamExists, Some(_)) => Ok(false),
+        (Expected::NoStream, Some(_)) => Ok(!deleted),
+        (Expected::Revision(revision), Some(last)) => Ok(revision != last),
+        (Expected::StreamExists | Expected::Revision(_), None) => Ok(true),
     }
 }

@@ -1,42 +1,50 @@
 //! The embedded event store over a storage trait: no sockets, no clock, no BEAM.
 //!
-//! - `record`: an event as it is kept, in the form in which it is sent
-//! - `storage`, `memory`: what keeps records, and the kind that forgets
-//! - `store`: streams and the log; `read`, `all` are what is asked of it
-//! - `draft`: what to write, decided without writing; `append`, `delete` are its operations
-//! - `repeats`: what an append of known ids answers
+//! - `units`: numbers that everybody knows
+//! - `event`, `record`: an event to be appended, and as it is kept, in the form in which it is sent
+//! - `command`, `fault`: what can be asked to be written, what that is answered, why it is refused
+//! - `write`: a change; nothing else changes the store
 //! - `limits`: what a stream's metadata says of its length
+//! - `page`, `storage`, `memory`: what keeps records, and the kind that forgets
+//! - `store`: streams and the log; `read`, `all` are what is asked of it
+//! - `draft`: the store, and the changes that were decided since
+//! - `decide`: from a request to the one change that it makes; `append`, `delete`, `repeats` are its rules, `plan` the
+//!   change while it is put together
 //!
-//! Every operation takes the time as an argument, in ticks of 100 ns since 1970.
+//! Modules depend on those named before them. Every operation takes the time as an argument, in ticks of 100 ns since
+//! 1970.
 
 mod all;
 mod append;
+mod command;
+mod decide;
 mod delete;
 mod draft;
+mod event;
+mod fault;
 mod limits;
 mod memory;
+mod page;
+mod plan;
 mod read;
 mod record;
 mod repeats;
 mod storage;
 mod store;
+mod units;
+mod write;
 
 pub use all::{AllRead, LogPage};
-pub use append::{Appended, NewEvent};
-pub use delete::Deleted;
+pub use command::{Answer, Command, Decision, Expected};
 pub use draft::Draft;
+pub use event::NewEvent;
+pub use fault::Fault;
 pub use limits::{Limits, metadata_stream};
 pub use memory::Memory;
-pub use read::{Direction, Extent, Filling, Found, Page, PageSize, Pair, PairView, StreamPage, StreamRead};
-pub use record::{Record, RecordView};
-pub use storage::{Awaited, Show, Storage, StorageError, StreamNumber, StreamRow, Write};
-pub use store::{Expected, FIRST_POSITION, Fault, Store};
-
-/// Ticks of 100 ns since 1970.
-pub type Ticks = u64;
-
-/// The revision of a tombstone, and the `$tb` of a softly deleted stream.
-pub const LAST_REVISION: u64 = i64::MAX as u64;
-
-/// An append (its types, data and metadata) must have fewer bytes.
-pub const MAX_APPEND: usize = 1024 * 1024;
+pub use page::{Direction, Filling, PageSize};
+pub use read::{Extent, Found, Page, Pair, PairView, StreamPage, StreamRead};
+pub use record::{Record, RecordView, StreamNumber};
+pub use storage::{Awaited, Show, Storage, StorageError};
+pub use store::{FIRST_POSITION, Store};
+pub use units::{LAST_REVISION, MAX_APPEND, Ticks};
+pub use write::{StreamRow, Write};

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::record::Record;
-use crate::{LAST_REVISION, Ticks};
+use crate::units::{LAST_REVISION, Ticks};
 
 const TICKS_A_SECOND: u64 = 10_000_000;
 

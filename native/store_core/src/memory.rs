@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::LAST_REVISION;
-use crate::read::{Direction, PageSize};
-use crate::record::Record;
-use crate::storage::{Show, Storage, StorageError, StreamNumber, StreamRow, Write};
+use crate::page::{Direction, PageSize};
+use crate::record::{Record, StreamNumber};
+use crate::storage::{Show, Storage, StorageError};
+use crate::units::LAST_REVISION;
+use crate::write::{StreamRow, Write};
 
 /// Records in memory.
 #[derive(Default)]

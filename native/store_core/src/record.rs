@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::Ticks;
-use crate::append::NewEvent;
-use crate::storage::StreamNumber;
+use crate::event::NewEvent;
+use crate::units::Ticks;
+
+/// The number under which a stream's events are kept; streams are numbered from 0 in the order of their first event.
+pub type StreamNumber = u32;
 
 /// An event of the log.
 ///

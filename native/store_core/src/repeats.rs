@@ -1,8 +1,9 @@
 //! Whether an append is new, known, or not as expected. Ids alone decide; each stream has its own.
 
-use crate::append::NewEvent;
+use crate::command::Expected;
 use crate::draft::Draft;
-use crate::store::{Expected, Fault};
+use crate::event::NewEvent;
+use crate::fault::Fault;
 
 /// What an append is, in view of the ids that its stream has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,61 +16,60 @@ pub(crate) enum Repeat {
     Wrong,
 }
 
-impl Draft<'_> {
-    pub(crate) fn judge(
-        &self,
-        name: &str,
-        expected: Expected,
-        events: &[NewEvent],
-        deleted: bool,
-    ) -> Result<Repeat, Fault> {
-        let last = self.stream(name).and_then(|stream| stream.last);
-        match (expected, last) {
-            (Expected::Any, None) | (Expected::NoStream, None) => Ok(Repeat::New),
-            (Expected::StreamExists, None) | (Expected::Revision(_), None) => Ok(Repeat::Wrong),
-            (Expected::Any | Expected::StreamExists, Some(_)) => self.anywhere(name, events),
-            (Expected::NoStream, Some(_)) => match self.lying_at(name, 0, events)? {
-                Repeat::Wrong if deleted => Ok(Repeat::New),
-                found => Ok(found),
-            },
-            (Expected::Revision(revision), Some(last)) if revision == last => Ok(Repeat::New),
-            (Expected::Revision(revision), Some(last)) if revision < last => {
-                self.lying_at(name, revision + 1, events)
-            }
-            (Expected::Revision(_), Some(_)) => Ok(Repeat::Wrong),
+/// What an append to a stream is.
+pub(crate) fn repeat(
+    draft: &Draft<'_>,
+    name: &str,
+    expected: Expected,
+    events: &[NewEvent],
+    deleted: bool,
+) -> Result<Repeat, Fault> {
+    let last = draft.stream(name).and_then(|(_, stream)| stream.last);
+    match (expected, last) {
+        (Expected::Any, None) | (Expected::NoStream, None) => Ok(Repeat::New),
+        (Expected::StreamExists, None) | (Expected::Revision(_), None) => Ok(Repeat::Wrong),
+        (Expected::Any | Expected::StreamExists, Some(_)) => anywhere(draft, name, events),
+        (Expected::NoStream, Some(_)) => match lying_at(draft, name, 0, events)? {
+            Repeat::Wrong if deleted => Ok(Repeat::New),
+            found => Ok(found),
+        },
+        (Expected::Revision(revision), Some(last)) if revision == last => Ok(Repeat::New),
+        (Expected::Revision(revision), Some(last)) if revision < last => {
+            lying_at(draft, name, revision + 1, events)
         }
+        (Expected::Revision(_), Some(_)) => Ok(Repeat::Wrong),
     }
+}
 
-    /// The first event decides: once it is known all must be, and where they are does not matter.
-    fn anywhere(&self, name: &str, events: &[NewEvent]) -> Result<Repeat, Fault> {
-        let mut found = None;
-        for (index, event) in events.iter().enumerate() {
-            match self.revision_of(name, event.id)? {
-                Some(revision) => found = Some(revision),
-                None if index == 0 => return Ok(Repeat::New),
-                None => return Ok(Repeat::Wrong),
-            }
-        }
-        match found {
-            Some(revision) => self.known(name, revision),
-            None => Ok(Repeat::New),
+/// The first event decides: once it is known all must be, and where they are does not matter.
+fn anywhere(draft: &Draft<'_>, name: &str, events: &[NewEvent]) -> Result<Repeat, Fault> {
+    let mut found = None;
+    for (index, event) in events.iter().enumerate() {
+        match draft.revision_of(name, event.id)? {
+            Some(revision) => found = Some(revision),
+            None if index == 0 => return Ok(Repeat::New),
+            None => return Ok(Repeat::Wrong),
         }
     }
+    match found {
+        Some(revision) => known(draft, name, revision),
+        None => Ok(Repeat::New),
+    }
+}
 
-    /// All events must lie one after another from a revision on.
-    fn lying_at(&self, name: &str, first: u64, events: &[NewEvent]) -> Result<Repeat, Fault> {
-        let Some(count) = (events.len() as u64).checked_sub(1) else { return Ok(Repeat::Wrong) };
-        for (event, revision) in events.iter().zip(first..) {
-            let there = self.event(name, revision)?;
-            if there.is_none_or(|record| record.id != event.id) {
-                return Ok(Repeat::Wrong);
-            }
+/// All events must lie one after another from a revision on.
+fn lying_at(draft: &Draft<'_>, name: &str, first: u64, events: &[NewEvent]) -> Result<Repeat, Fault> {
+    let Some(count) = (events.len() as u64).checked_sub(1) else { return Ok(Repeat::Wrong) };
+    for (event, revision) in events.iter().zip(first..) {
+        let there = draft.event(name, revision)?;
+        if there.is_none_or(|record| record.id != event.id) {
+            return Ok(Repeat::Wrong);
         }
-        self.known(name, first + count)
     }
+    known(draft, name, first + count)
+}
 
-    fn known(&self, name: &str, revision: u64) -> Result<Repeat, Fault> {
-        let record = self.event(name, revision)?;
-        Ok(Repeat::Known { revision, position: record.map(|record| record.position) })
-    }
+fn known(draft: &Draft<'_>, name: &str, revision: u64) -> Result<Repeat, Fault> {
+    let record = draft.event(name, revision)?;
+    Ok(Repeat::Known { revision, position: record.map(|record| record.position) })
 }

@@ -1,14 +1,10 @@
 //! What the store asks of whatever keeps its records.
 
-use std::sync::Arc;
-
 use thiserror::Error;
 
-use crate::read::{Direction, PageSize};
-use crate::record::{Record, RecordView};
-
-/// The number under which a stream's events are kept; streams are numbered from 0 in the order of their first event.
-pub type StreamNumber = u32;
+use crate::page::{Direction, PageSize};
+use crate::record::{Record, RecordView, StreamNumber};
+use crate::write::{StreamRow, Write};
 
 /// Storage that failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -33,32 +29,6 @@ pub struct Awaited {
     pub offset: u64,
     /// How much of it.
     pub bytes: usize,
-}
-
-/// What is kept of a stream besides its events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamRow {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its number.
-    pub number: StreamNumber,
-    /// The revision of its last event, unless it has none.
-    pub last: Option<u64>,
-    /// Whether it is gone for ever.
-    pub tombstoned: bool,
-}
-
-/// One change, made wholly or not at all.
-#[derive(Debug, Default)]
-pub struct Write {
-    /// The events, in the order of the log.
-    pub records: Vec<Record>,
-    /// The streams that the events belong to, as they are afterwards.
-    pub streams: Vec<StreamRow>,
-    /// The position after the last event.
-    pub head: u64,
-    /// Where the change was written, in whatever form the storage knows; nothing to a storage that does not write.
-    pub kept: u64,
 }
 
 /// What is done with each event that is shown.

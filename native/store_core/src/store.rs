@@ -3,49 +3,25 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use thiserror::Error;
-
-use crate::draft::Draft;
+use crate::fault::Fault;
 use crate::limits::Limits;
 use crate::memory::Memory;
-use crate::read::{Direction, PageSize};
-use crate::storage::{Storage, StorageError, StreamNumber, StreamRow, Write};
-
-/// What a writer expects of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// Anything.
-    Any,
-    /// That it has no events.
-    NoStream,
-    /// That it has events.
-    StreamExists,
-    /// That its last event has this revision.
-    Revision(u64),
-}
-
-/// Why an operation was refused.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Fault {
-    /// The named stream is tombstoned (or deleted, where that matters).
-    #[error("Event stream '{0}' is deleted.")]
-    StreamDeleted(String),
-    /// The position is not that of an event.
-    #[error("there is no event at the position")]
-    InvalidPosition,
-    /// The position is ahead of the log.
-    #[error("the position is ahead of the log")]
-    AheadOfLog,
-    /// The storage failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
+use crate::page::{Direction, PageSize};
+use crate::record::StreamNumber;
+use crate::storage::Storage;
+use crate::write::{StreamRow, Write};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub number: StreamNumber,
     pub last: Option<u64>,
     pub tombstoned: bool,
+}
+
+impl Stream {
+    pub(crate) fn of(row: &StreamRow) -> Self {
+        Self { number: row.number, last: row.last, tombstoned: row.tombstoned }
+    }
 }
 
 /// An event store, as readers see it: any number may read at once.
@@ -80,13 +56,15 @@ impl Store {
     pub fn open(storage: Box<dyn Storage>, seed: u128) -> Result<Self, Fault> {
         let (rows, head) = storage.streams()?;
         let mut store = Self::over(storage, head.max(FIRST_POSITION), seed);
-        for StreamRow { name, number, last, tombstoned } in rows {
-            if let (Some(described), Some(last), false) = (name.strip_prefix("$$"), last, tombstoned)
-                && let Some(record) = store.storage.event(number, last)?
+        for row in rows {
+            if let (Some(described), Some(last), false) =
+                (row.name.strip_prefix("$$"), row.last, row.tombstoned)
+                && let Some(record) = store.storage.event(row.number, last)?
             {
                 store.limits.insert(described.into(), Limits::of(&record));
             }
-            store.streams.insert(name, Stream { number, last, tombstoned });
+            let stream = Stream::of(&row);
+            store.streams.insert(row.name, stream);
         }
         Ok(store)
     }
@@ -142,35 +120,21 @@ impl Store {
         Ok(self.streams.get(name).filter(|stream| stream.last.is_some()))
     }
 
-    /// Decides and makes it readable at once. Only for storage that keeps nothing beyond the process: anything else
-    /// has to write what a [`Draft`] decided before it is applied.
-    ///
-    /// # Errors
-    /// What `decide` returns; nothing is changed then.
-    pub fn write<T>(&mut self, decide: impl FnOnce(&mut Draft<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
-        let mut draft = Draft::new(self);
-        let answer = decide(&mut draft)?;
-        if let Some(change) = draft.take() {
-            self.apply(change);
-        }
-        Ok(answer)
-    }
-
-    /// Makes a change readable that was decided by a [`Draft`] of this store. Changes are applied in their order.
+    /// Makes a change readable that was decided by a [`Draft`](crate::Draft) of this store, and is kept. Changes are
+    /// applied in the order in which they were decided; nothing else changes the store.
     pub fn apply(&mut self, change: Write) {
-        for StreamRow { name, number, last, tombstoned } in &change.streams {
-            if let Some(described) = name.strip_prefix("$$") {
-                let newest = change.records.iter().rev().find(|record| record.stream == *number);
-                match newest.filter(|_| !tombstoned) {
-                    Some(record) => self.limits.insert(described.into(), Limits::of(record)),
-                    None => self.limits.remove(described),
-                };
-            }
-            let stream = Stream { number: *number, last: *last, tombstoned: *tombstoned };
-            match self.streams.get_mut(name) {
+        for (described, limits) in change.limits() {
+            match limits {
+                Some(limits) => self.limits.insert(described.into(), limits),
+                None => self.limits.remove(described),
+            };
+        }
+        for row in &change.streams {
+            let stream = Stream::of(row);
+            match self.streams.get_mut(&row.name) {
                 Some(known) => *known = stream,
                 None => {
-                    self.streams.insert(name.clone(), stream);
+                    self.streams.insert(row.name.clone(), stream);
                 }
             }
         }

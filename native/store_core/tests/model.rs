@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use store_core::{
-    AllRead, Appended, Deleted, Direction, Expected, Fault, Found, LAST_REVISION, NewEvent, PageSize, Store,
-    StreamRead,
+    AllRead, Answer, Command, Direction, Draft, Expected, Fault, Found, LAST_REVISION, NewEvent, PageSize,
+    Store, StreamRead,
 };
+use support::Writes as _;
 
 const NAMES: [&str; 2] = ["a", "b"];
 
@@ -20,6 +23,38 @@ enum Step {
     Delete { name: usize, expected: Expected },
     Tombstone { name: usize },
     Read { name: usize, from: u64, backwards: bool, page: usize },
+}
+
+/// Requests to streams, and to what describes them.
+fn commands() -> impl Strategy<Value = Command> {
+    let name = prop::sample::select(vec!["a", "b", "$$a", "$$b"]);
+    let stream = prop::sample::select(NAMES.to_vec());
+    prop_oneof![
+        6 => (name, expectations(), prop::collection::vec(1..12_u128, 0..4)).prop_map(|(name, expected, ids)| {
+            let events: Vec<_> = ids.iter().map(|id| event(*id, "{\"$tb\":1}".to_owned(), "T")).collect();
+            support::append(name, expected, &events)
+        }),
+        2 => (stream.clone(), expectations()).prop_map(|(name, expected)| support::delete(name, expected)),
+        1 => stream.clone().prop_map(|name| support::tombstone(name, Expected::Any)),
+        1 => (stream, expectations()).prop_map(|(name, expected)| Command::SetMetadata {
+            stream: name.to_owned(),
+            expected,
+            metadata: "{\"$maxCount\":2}".to_owned(),
+        }),
+    ]
+}
+
+/// All that is to be read, and where the log ends.
+fn everything(store: &Store) -> String {
+    let all = AllRead {
+        from: 0,
+        direction: Direction::Forwards,
+        size: PageSize::events(10_000),
+        resolve: false,
+        fits: None,
+    };
+    let streams = ["a", "b", "$$a", "$$b"].map(|name| read(store, name, 0, false, 100));
+    format!("{} {streams:?} {:?}", store.head(), store.read_all(&all, 0))
 }
 
 fn expectations() -> impl Strategy<Value = Expected> {
@@ -156,17 +191,17 @@ fn outcome<T>(result: Result<T, Fault>, of: impl FnOnce(T) -> Outcome) -> Outcom
     }
 }
 
-fn appended(done: Appended) -> Outcome {
+fn appended(done: Answer) -> Outcome {
     match done {
-        Appended::Done { revision, .. } => Outcome::Written(revision),
-        Appended::Wrong { current } => Outcome::Wrong(current),
+        Answer::Done { revision, .. } => Outcome::Written(revision),
+        Answer::Wrong { current } => Outcome::Wrong(current),
     }
 }
 
-fn deleted(done: Deleted) -> Outcome {
+fn deleted(done: Answer) -> Outcome {
     match done {
-        Deleted::Done(_) => Outcome::Written(None),
-        Deleted::Wrong { current } => Outcome::Wrong(current),
+        Answer::Done { .. } => Outcome::Written(None),
+        Answer::Wrong { current } => Outcome::Wrong(current),
     }
 }
 
@@ -273,5 +308,77 @@ proptest! {
             run(&mut store, &mut naive, step);
         }
         prop_assert_eq!(log(&store), naive.log);
+    }
+
+    /// Commands that are decided one after another, together, or as one request change the same, and deciding by itself
+    /// changes nothing.
+    #[test]
+    fn requests_that_belong_together_change_what_they_would_one_by_one(
+        before in prop::collection::vec(commands(), 0..12),
+        pending in prop::collection::vec(commands(), 0..6),
+        together in prop::collection::vec(commands(), 0..8),
+    ) {
+        let mut store = Store::in_memory(7);
+        for command in &before {
+            let _ = store.execute(command, 0);
+        }
+        let untouched = everything(&store);
+        // What is decided, but not applied yet.
+        let mut draft = Draft::new(&store);
+        let mut changes = Vec::new();
+        for command in &pending {
+            if let Ok(decision) = draft.decide(command, 0) && let Some(write) = decision.write {
+                draft.include(&write);
+                changes.push(write);
+            }
+        }
+        let decided = draft.decide_all(&together, 0);
+        let again = draft.decide_all(&together, 0);
+        prop_assert_eq!(format!("{decided:?}"), format!("{again:?}"));
+        prop_assert_eq!(everything(&store), untouched, "deciding changes nothing");
+
+        let mut one_by_one = Store::in_memory(7);
+        for command in before.iter().chain(&pending) {
+            let _ = one_by_one.execute(command, 0);
+        }
+        for change in changes {
+            store.apply(change);
+        }
+        prop_assert_eq!(everything(&store), everything(&one_by_one));
+
+        let mut wanted = Vec::new();
+        let mut fault = None;
+        let former = everything(&one_by_one);
+        for command in &together {
+            match one_by_one.execute(command, 0) {
+                Ok(answer) => {
+                    wanted.push(answer);
+                    if matches!(answer, Answer::Wrong { .. }) {
+                        break;
+                    }
+                }
+                Err(refused) => {
+                    fault = Some(refused);
+                    break;
+                }
+            }
+        }
+        match (decided, fault) {
+            (Err(refused), fault) => {
+                prop_assert_eq!(Some(refused), fault);
+                prop_assert_eq!(everything(&store), former);
+            }
+            (Ok(decision), fault) => {
+                prop_assert_eq!(fault, None);
+                let wrong = matches!(wanted.last(), Some(Answer::Wrong { .. }));
+                prop_assert_eq!(decision.answer, wanted);
+                if let Some(write) = decision.write {
+                    prop_assert!(!wrong);
+                    store.apply(write);
+                }
+                let wanted = if wrong { former } else { everything(&one_by_one) };
+                prop_assert_eq!(everything(&store), wanted);
+            }
+        }
     }
 }

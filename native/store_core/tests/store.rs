@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod support;
+
 use bytes::Bytes;
 use store_core::{
-    AllRead, Appended, Deleted, Direction, Draft, Expected, Fault, Found, NewEvent, PageSize, Pair, Store,
-    StreamRead, Ticks,
+    AllRead, Answer, Command, Decision, Direction, Draft, Expected, Fault, Found, NewEvent, PageSize, Pair,
+    Store, StreamRead, Ticks,
 };
+use support::Writes as _;
 
 const SECOND: Ticks = 10_000_000;
 
@@ -16,7 +19,7 @@ fn event(id: u128, kind: &str, data: &str) -> NewEvent {
 
 fn append_at(store: &mut Store, name: &str, events: &[NewEvent], now: Ticks) -> (Option<u64>, Option<u64>) {
     match store.append(name, Expected::Any, events, now).unwrap() {
-        Appended::Done { revision, position } => (revision, position),
+        Answer::Done { revision, position } => (revision, position),
         wrong => panic!("{wrong:?}"),
     }
 }
@@ -128,7 +131,7 @@ fn what_only_looks_like_a_link_is_an_event() {
 fn a_deleted_stream_that_is_written_to_begins_after_what_was_deleted_and_keeps_its_metadata() {
     let mut store = Store::in_memory(1);
     fill(&mut store, "s", 3);
-    assert!(matches!(store.delete("s", Expected::Any, 0), Ok(Deleted::Done(_))));
+    assert!(matches!(store.delete("s", Expected::Any, 0), Ok(Answer::Done { position: Some(_), .. })));
     assert_eq!(metadata(&store, "s"), "{\"$tb\":9223372036854775807}");
     append(&mut store, "$$s", &[event(50, "$metadata", "{\"mine\":2}")]);
     assert_eq!(metadata(&store, "s"), "{\"mine\":2,\"$tb\":3}");
@@ -189,10 +192,10 @@ fn the_log_is_read_from_any_position_of_an_event_and_from_no_other() {
 fn a_stream_that_has_only_metadata_is_deleted_expecting_any_or_nothing_and_begins_at_its_first_event() {
     for expected in [Expected::Any, Expected::NoStream] {
         let mut store = Store::in_memory(1);
-        assert_eq!(store.delete("s", expected, 0), Ok(Deleted::Wrong { current: None }));
+        assert_eq!(store.delete("s", expected, 0), Ok(Answer::Wrong { current: None }));
         append(&mut store, "$$s", &[event(1, "$metadata", "{\"mine\":2}")]);
-        assert_eq!(store.delete("s", Expected::Revision(0), 0), Ok(Deleted::Wrong { current: None }));
-        assert!(matches!(store.delete("s", expected, 0), Ok(Deleted::Done(_))));
+        assert_eq!(store.delete("s", Expected::Revision(0), 0), Ok(Answer::Wrong { current: None }));
+        assert!(matches!(store.delete("s", expected, 0), Ok(Answer::Done { position: Some(_), .. })));
         assert_eq!(metadata(&store, "s"), "{\"$tb\":9223372036854775807}");
         append(&mut store, "s", &[event(2, "T", "{}")]);
         assert_eq!(revisions(&store, "s", 0), [0]);
@@ -218,35 +221,42 @@ fn what_brings_a_deleted_stream_back_is_one_change() {
     fill(&mut store, "s", 3);
     store.delete("s", Expected::Any, 0).unwrap();
     for (name, written) in [("s", ["s", "$$s"]), ("$$s", ["$$s", "$$s"])] {
-        let mut draft = Draft::new(&store);
-        draft.append(name, Expected::Any, &[event(50, "T", "{}")], 0).unwrap();
-        let change = draft.take().unwrap();
+        let command = support::append(name, Expected::Any, &[event(50, "T", "{}")]);
+        let change = Draft::new(&store).decide(&command, 0).unwrap().write.unwrap();
         let names: Vec<_> = change.records.iter().map(|record| record.name()).collect();
         assert_eq!(names, written);
-        assert!(draft.take().is_none());
     }
 }
 
 #[test]
-fn a_draft_knows_what_it_decided_and_the_store_does_not() {
+fn a_draft_knows_what_it_included_and_the_store_does_not() {
     let mut store = Store::in_memory(1);
     fill(&mut store, "s", 2);
-    let mut draft = Draft::new(&store);
     let new = [event(7, "T", "{}"), event(8, "T", "{}")];
-    let done = draft.append("s", Expected::Revision(1), &new, 0).unwrap();
-    let first = draft.take().unwrap();
-    assert_eq!(draft.append("s", Expected::Revision(1), &new, 0), Ok(done), "the same again");
-    assert_eq!(draft.append("s", Expected::Any, &new, 0), Ok(done), "the same again");
-    assert!(draft.take().is_none());
-    draft.append("t", Expected::NoStream, &new, 0).unwrap();
-    let second = draft.take().unwrap();
-    assert_eq!(
-        draft.append("t", Expected::NoStream, &[event(9, "T", "{}")], 0),
-        Ok(Appended::Wrong { current: Some(1) })
-    );
-    draft.tombstone("t", Expected::Any, 0).unwrap();
-    let third = draft.take().unwrap();
-    assert_eq!(draft.append("t", Expected::Any, &new, 0), Err(Fault::StreamDeleted("t".to_owned())));
+    let mut draft = Draft::new(&store);
+    let decide = |draft: &Draft<'_>, command: &Command| {
+        let Decision { answer, write } = draft.decide(command, 0)?;
+        Ok((answer, write))
+    };
+    let append = |name, expected| support::append(name, expected, &new);
+    let (done, first) = decide(&draft, &append("s", Expected::Revision(1))).unwrap();
+    let first = first.unwrap();
+    draft.include(&first);
+    for expected in [Expected::Revision(1), Expected::Any] {
+        let (answer, change) = decide(&draft, &append("s", expected)).unwrap();
+        assert_eq!(answer, done, "the same again");
+        assert!(change.is_none());
+    }
+    let (_, second) = decide(&draft, &append("t", Expected::NoStream)).unwrap();
+    let second = second.unwrap();
+    draft.include(&second);
+    let other = support::append("t", Expected::NoStream, &[event(9, "T", "{}")]);
+    assert_eq!(decide(&draft, &other).unwrap().0, Answer::Wrong { current: Some(1) });
+    let (_, third) = decide(&draft, &support::tombstone("t", Expected::Any)).unwrap();
+    let third = third.unwrap();
+    draft.include(&third);
+    let refused = decide(&draft, &append("t", Expected::Any)).map(|(answer, _)| answer);
+    assert_eq!(refused, Err(Fault::StreamDeleted("t".to_owned())));
     assert_eq!((store.next_revision("s"), store.next_revision("t")), (2, 0));
     for change in [first, second, third] {
         store.apply(change);
@@ -254,6 +264,26 @@ fn a_draft_knows_what_it_decided_and_the_store_does_not() {
     assert_eq!((store.next_revision("s"), store.next_revision("t")), (4, 2));
     assert_eq!(revisions(&store, "s", 0), [0, 1, 2, 3]);
     assert!(store.check_stream("t").is_err());
+}
+
+#[test]
+fn metadata_that_the_store_sets_is_an_event_of_its_own_and_can_be_expected_to_be_the_first() {
+    let mut store = Store::in_memory(1);
+    let metadata = |text: &str| Command::SetMetadata {
+        stream: "s".to_owned(),
+        expected: Expected::NoStream,
+        metadata: text.to_owned(),
+    };
+    assert!(matches!(
+        store.execute(&metadata("{\"$maxCount\":1}"), 0),
+        Ok(Answer::Done { revision: Some(0), .. })
+    ));
+    fill(&mut store, "s", 3);
+    assert_eq!(revisions(&store, "s", 0), [2]);
+    assert_eq!(store.execute(&metadata("{}"), 0), Ok(Answer::Wrong { current: Some(0) }));
+    let events = read_at(&store, "$$s", false, 0);
+    let event = events[0].event.as_ref().unwrap();
+    assert_eq!((event.kind(), event.data(), event.json), ("$metadata", &b"{\"$maxCount\":1}"[..], true));
 }
 
 #[test]

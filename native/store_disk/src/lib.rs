@@ -12,7 +12,7 @@
 //!
 //! # What keeps it whole
 //!
-//! A request that is decided (`store_core::Draft`) is one frame of the log: half of it is never seen. A frame has a
+//! What a request changes (`store_core::Write`) is one frame of the log: half of it is never seen. A frame has a
 //! checksum over everything in it and that of the frame before, so what is out of place is no frame. Every event has a
 //! checksum of its own, looked at by each read. A segment begins with the length and the last checksum of the one
 //! before it.
@@ -63,7 +63,7 @@ pub use check::{Finding, check};
 pub use error::OpenError;
 pub use files::{File, Folder};
 pub use journal::Journal;
-pub use keeper::{Done, commit};
+pub use keeper::{Request, commit};
 pub use marker::FORMAT;
 pub use open::{Fsync, Opened, Options, open, open_in};
 pub use os::OsFolder;

@@ -10,7 +10,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use store_core::{AllRead, Direction, Draft, Expected, Fault, Found, PageSize, Store, StreamRead};
+use store_core::{AllRead, Command, Direction, Draft, Expected, Fault, Found, PageSize, Store, StreamRead};
 use store_disk::{Options, check, open};
 use support::{Ask, NAMES, OnDisk, SEED, event, seeds, whole};
 
@@ -160,9 +160,12 @@ fn judge(store: &Store, wanted: &[Result<String, Fault>], ids: &[(usize, u128)],
         }
     }
     for (name, id) in ids {
-        let mut draft = Draft::new(store);
-        match draft.append(NAMES[*name], Expected::Any, &[event(*id, 0)], 7) {
-            Ok(_) => assert!(draft.take().is_none(), "{what}: {id} is written again to {}", NAMES[*name]),
+        let stream = NAMES[*name].to_owned();
+        let again = Command::Append { stream, expected: Expected::Any, events: vec![event(*id, 0)] };
+        match Draft::new(store).decide(&again, 7) {
+            Ok(decided) => {
+                assert!(decided.write.is_none(), "{what}: {id} is written again to {}", NAMES[*name]);
+            }
             Err(Fault::Storage(_)) => all = false,
             Err(_) => {}
         }

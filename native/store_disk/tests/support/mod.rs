@@ -4,13 +4,15 @@
 
 pub mod disk;
 
-use std::sync::{Mutex, RwLock};
+use std::cell::RefCell;
+use std::sync::RwLock;
 
 use bytes::Bytes;
 use store_core::{
-    AllRead, Direction, Draft, Expected, Fault, Found, NewEvent, PageSize, StorageError, Store, StreamRead,
+    AllRead, Answer, Command, Decision, Direction, Draft, Expected, Fault, Found, NewEvent, PageSize, Store,
+    StreamRead,
 };
-use store_disk::{Done, Journal, Opened, commit};
+use store_disk::{Journal, Opened, Request, commit};
 
 /// The streams that the tests write to.
 pub const NAMES: [&str; 6] = ["a", "b", "c", "$$a", "$$b", "a stream with a longer name"];
@@ -47,19 +49,33 @@ impl Ask {
         }
     }
 
-    pub fn decide(&self, draft: &mut Draft<'_>) -> Result<String, Fault> {
+    pub fn command(&self) -> Command {
+        let stream = |name: &usize| NAMES[*name].to_owned();
         match self {
-            Self::Append { name, expected, ids, size } => {
-                let events: Vec<_> = ids.iter().map(|id| event(*id, *size)).collect();
-                draft.append(NAMES[*name], *expected, &events, 7).map(|done| format!("{done:?}"))
-            }
-            Self::Delete { name } => {
-                draft.delete(NAMES[*name], Expected::Any, 7).map(|done| format!("{done:?}"))
-            }
-            Self::Tombstone { name } => {
-                draft.tombstone(NAMES[*name], Expected::Any, 7).map(|done| format!("{done:?}"))
-            }
+            Self::Append { name, expected, ids, size } => Command::Append {
+                stream: stream(name),
+                expected: *expected,
+                events: ids.iter().map(|id| event(*id, *size)).collect(),
+            },
+            Self::Delete { name } => Command::Delete { stream: stream(name), expected: Expected::Any },
+            Self::Tombstone { name } => Command::Tombstone { stream: stream(name), expected: Expected::Any },
         }
+    }
+}
+
+/// A request, and where its answer goes.
+struct Asked<'a> {
+    command: Command,
+    answers: &'a RefCell<Vec<Result<Answer, Fault>>>,
+}
+
+impl Request for Asked<'_> {
+    fn decide(&self, draft: &Draft<'_>) -> Result<Decision<Answer>, Fault> {
+        draft.decide(&self.command, 7)
+    }
+
+    fn answer(self, outcome: Result<Answer, Fault>) {
+        self.answers.borrow_mut().push(outcome);
     }
 }
 
@@ -77,7 +93,7 @@ pub fn replayed(asked: &[Ask]) -> Store {
     let mut store = Store::in_memory(SEED);
     for ask in asked {
         // What is refused changes nothing.
-        let _ = store.write(|draft| ask.decide(draft));
+        let _ = store.execute(&ask.command(), 7);
     }
     store
 }
@@ -94,19 +110,11 @@ impl OnDisk {
     }
 
     /// Commits requests together; what each is answered.
-    pub fn commit(&mut self, asked: &[Ask]) -> Vec<Result<String, Fault>> {
-        let answers = std::sync::Arc::new(Mutex::new(Vec::new()));
-        let mut asked = asked.iter();
-        let decide = |ask: &Ask, draft: &mut Draft<'_>| -> Done {
-            let (decided, answers) = (ask.decide(draft), answers.clone());
-            Box::new(move |written: Result<(), StorageError>| {
-                let answer = written.map_err(Fault::Storage).and(decided);
-                answers.lock().unwrap().push(answer);
-            })
-        };
-        commit(&self.store, &mut self.journal, || asked.next(), decide, |_| {});
-        let answers = answers.lock().unwrap();
-        answers.clone()
+    pub fn commit(&mut self, asked: &[Ask]) -> Vec<Result<Answer, Fault>> {
+        let answers = RefCell::new(Vec::new());
+        let mut asked = asked.iter().map(|ask| Asked { command: ask.command(), answers: &answers });
+        commit(&self.store, &mut self.journal, || asked.next(), |_| {});
+        answers.into_inner()
     }
 
     pub fn look<T>(&self, look: impl FnOnce(&Store) -> T) -> T {
