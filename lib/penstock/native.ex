@@ -12,6 +12,9 @@ defmodule Penstock.Native do
     |> :erlang.load_nif(0)
   end
 
+  def native_times, do: :erlang.nif_error(:not_loaded)
+  def native_times_reset, do: :erlang.nif_error(:not_loaded)
+
   def server_start(_port, _data_dir, _fsync, _advertise, _tag), do: :erlang.nif_error(:not_loaded)
   def server_stop(_resource), do: :erlang.nif_error(:not_loaded)
 

@@ -1,7 +1,7 @@
 //! A connection to a server, and its short calls. Each is answered by a message `{reference, result}`.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use client::{
@@ -13,9 +13,10 @@ use uuid::Uuid;
 use wire::connection_string::ConnectionString;
 use wire::error::Error;
 
+use crate::account::timed;
 use crate::event_term::{Bodies, Encoder as EventEncoder, readable};
 use crate::frame::Frame;
-use crate::{argument, error, runtime, timeslice};
+use crate::{argument, error, runtime};
 
 mod atoms {
     rustler::atoms! {
@@ -34,6 +35,7 @@ impl Resource for StoreConnection {}
 
 #[rustler::nif]
 fn event_store_open<'a>(env: Env<'a>, connection_string: &str) -> Term<'a> {
+    let _timed = timed!(env, "event_store_open");
     let opened = open(env, connection_string);
     match opened {
         Ok(connection) => (atoms::ok(), ResourceArc::new(StoreConnection { connection })).encode(env),
@@ -63,14 +65,12 @@ fn event_store_append<'a>(
     appending: Appending<'a>,
     events: Term<'a>,
 ) -> NifResult<Atom> {
-    let began = Instant::now();
+    let _timed = timed!(env, "event_store_append");
     let (expect, time) = appending;
     let (expectation, time) = (expectation(expect)?, limit(time)?);
     let events: Vec<Event<'a>> = argument::any("events", events, "a list of events as tuples of five")?;
     let events = events.into_iter().map(new_event).collect::<NifResult<Vec<_>>>()?;
     let stream = bytes("stream", stream)?;
-    // copying what is appended takes its time
-    timeslice::report(env, began);
     let connection = store.connection.clone();
     answer(
         env,
@@ -145,6 +145,7 @@ fn event_store_read<'a>(
     stream: Term<'a>,
     reading: Reading<'a>,
 ) -> NifResult<Atom> {
+    let _timed = timed!(env, "event_store_read");
     let (from, direction, count, resolve_links, decode, message, time) = reading;
     let directions = [(atoms::forwards(), Direction::Forwards), (atoms::backwards(), Direction::Backwards)];
     let read = Read {

@@ -4,12 +4,11 @@ mod decode;
 mod encode;
 mod integer;
 
-use std::time::Instant;
-
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
 
+use crate::account::limits::JSON_WRITTEN;
+use crate::account::timed;
 use crate::sys;
-use crate::timeslice;
 
 pub use decode::decode;
 
@@ -17,46 +16,41 @@ mod atoms {
     rustler::atoms! { ok, error, large, __struct__ }
 }
 
-/// What an ordinary call writes at most, in bytes and terms; then it gives up for the dirty variant.
-const ENCODE_BUDGET: usize = 32 * 1024;
-
 #[rustler::nif]
 fn json_decode<'a>(env: Env<'a>, text: Binary<'a>) -> Term<'a> {
+    let _timed = timed!(env, "json_decode");
     decoded(env, &text)
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn json_decode_dirty<'a>(env: Env<'a>, text: Binary<'a>) -> Term<'a> {
+    let _timed = timed!(dirty "json_decode_dirty");
     decoded(env, &text)
 }
 
 fn decoded<'a>(env: Env<'a>, text: &[u8]) -> Term<'a> {
-    let started = Instant::now();
-    let answer = match decode(env, text) {
+    match decode(env, text) {
         Ok(term) => (atoms::ok(), term).encode(env),
         Err(error) => (atoms::error(), error.to_string()).encode(env),
-    };
-    timeslice::report(env, started);
-    answer
+    }
 }
 
 #[rustler::nif]
 fn json_encode<'a>(env: Env<'a>, term: Term<'a>) -> NifResult<(Atom, Term<'a>)> {
-    Ok(encoded(env, term, ENCODE_BUDGET))
+    let _timed = timed!(env, "json_encode");
+    Ok(encoded(env, term, JSON_WRITTEN))
 }
 
 #[rustler::nif(schedule = "DirtyCpu")]
 fn json_encode_dirty<'a>(env: Env<'a>, term: Term<'a>) -> NifResult<(Atom, Term<'a>)> {
+    let _timed = timed!(dirty "json_encode_dirty");
     Ok(encoded(env, term, usize::MAX))
 }
 
 fn encoded<'a>(env: Env<'a>, term: Term<'a>, budget: usize) -> (Atom, Term<'a>) {
-    let started = Instant::now();
-    let answer = match encode::encode(term, budget) {
+    match encode::encode(term, budget) {
         Ok(text) => (atoms::ok(), sys::binary(env, &text)),
         Err(encode::Stop::Large) => (atoms::error(), atoms::large().encode(env)),
         Err(encode::Stop::Unfit(message)) => (atoms::error(), message.encode(env)),
-    };
-    timeslice::report(env, started);
-    answer
+    }
 }

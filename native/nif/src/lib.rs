@@ -2,7 +2,7 @@
 //!
 //! - `runtime`: the one tokio runtime
 //! - `sys`: what rustler lacks, with the only `unsafe`
-//! - `timeslice`: telling the scheduler how long a call took
+//! - `account`: how long calls take, and may take
 //! - `frame`: the messages of a batch
 //! - `event_term`: `%Penstock.Event{}` from a message
 //! - `json`: JSON to terms and back
@@ -13,6 +13,7 @@
 //! - `stage`: the dispatcher and the buffer of a producer of terms
 //! - `server`: the embedded server
 
+mod account;
 mod argument;
 mod connection;
 mod error;
@@ -24,6 +25,5 @@ mod runtime;
 mod server;
 mod stage;
 mod sys;
-mod timeslice;
 
 rustler::init!("Elixir.Penstock.Native");

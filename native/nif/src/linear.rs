@@ -17,6 +17,7 @@ use rustler::{Atom, Binary, Encoder, Env, LocalPid, Monitor, NifResult, Resource
 use stage_core::{DemandDispatcher, DemandOptions};
 use tokio::task::AbortHandle;
 
+use crate::account::timed;
 use crate::connection::StoreConnection;
 use crate::event_term::Bodies;
 use crate::linear::book::Book;
@@ -93,6 +94,7 @@ fn linear_open<'a>(
     position: Term<'a>,
     settings: Settings<'a>,
 ) -> NifResult<Term<'a>> {
+    let _timed = timed!(env, "linear_open");
     let (limited, (decode, copy), resolve_links, dispatcher, demand, on_beyond, origin) = settings;
     let (limits, slice, max_message_size) = limits(limited)?;
     let from = start(position)?;
@@ -162,24 +164,28 @@ fn forward(mode: Term<'_>) -> NifResult<bool> {
 
 /// Ends the subscription; the process is about to end, too.
 #[rustler::nif]
-fn linear_close(linear: ResourceArc<Linear>) -> Atom {
+fn linear_close(env: Env<'_>, linear: ResourceArc<Linear>) -> Atom {
+    let _timed = timed!(env, "linear_close");
     linear.close();
     atoms::ok()
 }
 
 #[rustler::nif]
 fn linear_subscribe<'a>(
+    env: Env<'a>,
     linear: ResourceArc<Linear>,
     key: u64,
     pid: Term<'a>,
     tag: Term<'a>,
 ) -> NifResult<Atom> {
+    let _timed = timed!(env, "linear_subscribe");
     linear.shared.subscribe(key, pid, tag)?;
     Ok(atoms::ok())
 }
 
 #[rustler::nif]
-fn linear_cancel(linear: ResourceArc<Linear>, key: u64) -> NifResult<Atom> {
+fn linear_cancel(env: Env<'_>, linear: ResourceArc<Linear>, key: u64) -> NifResult<Atom> {
+    let _timed = timed!(env, "linear_cancel");
     linear.shared.cancel(key)?;
     Ok(atoms::ok())
 }
@@ -187,6 +193,7 @@ fn linear_cancel(linear: ResourceArc<Linear>, key: u64) -> NifResult<Atom> {
 /// Adds demand and serves it at once from what is ready.
 #[rustler::nif]
 fn linear_ask<'a>(env: Env<'a>, linear: ResourceArc<Linear>, key: u64, count: u64) -> NifResult<Term<'a>> {
+    let _timed = timed!(env, "linear_ask");
     let exceeded = linear.shared.lock()?.ask(key, count);
     serve(env, &linear.shared, Budget::ordinary(), exceeded)
 }
@@ -194,6 +201,7 @@ fn linear_ask<'a>(env: Env<'a>, linear: ResourceArc<Linear>, key: u64, count: u6
 /// What the producer does when it is woken.
 #[rustler::nif]
 fn linear_serve(env: Env<'_>, linear: ResourceArc<Linear>) -> NifResult<Term<'_>> {
+    let _timed = timed!(env, "linear_serve");
     linear.shared.lock()?.awake();
     serve(env, &linear.shared, Budget::ordinary(), None)
 }
@@ -201,23 +209,27 @@ fn linear_serve(env: Env<'_>, linear: ResourceArc<Linear>) -> NifResult<Term<'_>
 /// For an event that takes longer to decode than an ordinary call may last.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn linear_serve_dirty(env: Env<'_>, linear: ResourceArc<Linear>) -> NifResult<Term<'_>> {
+    let _timed = timed!(dirty "linear_serve_dirty");
     serve(env, &linear.shared, Budget::dirty(), None)
 }
 
 /// How many events one consumer waits for.
 #[rustler::nif]
-fn linear_demand_of(linear: ResourceArc<Linear>, key: u64) -> NifResult<u64> {
+fn linear_demand_of(env: Env<'_>, linear: ResourceArc<Linear>, key: u64) -> NifResult<u64> {
+    let _timed = timed!(env, "linear_demand_of");
     Ok(linear.shared.lock()?.dispatcher.demand_of(&key).unwrap_or(0))
 }
 
 #[rustler::nif]
 fn linear_set_demand<'a>(env: Env<'a>, linear: ResourceArc<Linear>, mode: Term<'a>) -> NifResult<Term<'a>> {
+    let _timed = timed!(env, "linear_set_demand");
     linear.shared.lock()?.forward = forward(mode)?;
     serve(env, &linear.shared, Budget::ordinary(), None)
 }
 
 #[rustler::nif]
 fn linear_info(env: Env<'_>, linear: ResourceArc<Linear>) -> NifResult<Term<'_>> {
+    let _timed = timed!(env, "linear_info");
     let inner = linear.shared.lock()?;
     let pairs = [
         (atoms::state(), state(inner.state()).encode(env)),

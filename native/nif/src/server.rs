@@ -15,7 +15,8 @@ use server::{Advertised, Ended, Fsync, Options, Server, StartError, Storage};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::{runtime, timeslice};
+use crate::account::timed;
+use crate::runtime;
 
 mod atoms {
     rustler::atoms! {
@@ -86,7 +87,7 @@ fn server_start<'a>(
     advertise: Option<String>,
     tag: Reference<'a>,
 ) -> NifResult<Term<'a>> {
-    let started = Instant::now();
+    let _timed = timed!(env, "server_start");
     let fsync = match fsync {
         group if group == atoms::group() => Fsync::Group,
         never if never == atoms::never() => Fsync::Never,
@@ -117,13 +118,13 @@ fn server_start<'a>(
     let messages = Messages::new(owner, tag);
     let wanted = Held { port, data_dir: data_dir.map(PathBuf::from), fsync };
     runtime.spawn(supervise(wanted, advertise, stopping, messages));
-    timeslice::report(env, started);
     Ok((atoms::ok(), resource).encode(env))
 }
 
 /// Tells a server to end.
 #[rustler::nif]
-fn server_stop(resource: ResourceArc<ServerResource>) -> Atom {
+fn server_stop(env: Env<'_>, resource: ResourceArc<ServerResource>) -> Atom {
+    let _timed = timed!(env, "server_stop");
     resource.stop.send_replace(true);
     atoms::ok()
 }

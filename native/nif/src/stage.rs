@@ -7,7 +7,6 @@ mod deferred_drop;
 mod dispatcher;
 mod extent;
 mod filter;
-mod meter;
 mod partition;
 mod store;
 mod term_batch;
@@ -22,8 +21,9 @@ use stage_core::{
 };
 
 use dispatcher::To;
-use meter::Meter;
 use term_batch::{CHUNK, TermBatch};
+
+use crate::account::{Meter, Record, call, timed};
 
 mod atoms {
     rustler::atoms! {
@@ -60,6 +60,7 @@ impl Resource for StageOutput {}
 
 impl Drop for StageOutput {
     fn drop(&mut self) {
+        let _timed = timed!(free "stage_free");
         let Some(state) = self.0.get_mut().ok().and_then(Option::take) else { return };
         let partitions = state.output.dispatcher().partitions_noted();
         if state.off_heap() >= SLOW_TO_FREE || partitions >= MANY_PARTITIONS {
@@ -70,28 +71,40 @@ impl Drop for StageOutput {
 
 impl StageOutput {
     /// Runs `work` on the output and reports its time. A panic before leaves the output poisoned.
-    fn with<R>(&self, env: Env<'_>, work: impl FnOnce(&mut State) -> NifResult<R>) -> NifResult<R> {
-        self.with_ahead(env, |state, _ahead| work(state))
+    fn with<R>(
+        &self,
+        env: Env<'_>,
+        call: &'static Record,
+        work: impl FnOnce(&mut State) -> NifResult<R>,
+    ) -> NifResult<R> {
+        self.with_ahead(env, call, |state, _ahead| work(state))
     }
 
     /// As [`with`](Self::with), with what the call before has dealt ahead.
     fn with_ahead<R>(
         &self,
         env: Env<'_>,
+        call: &'static Record,
         work: impl FnOnce(&mut State, Option<(Recipient<u64>, u64)>) -> NifResult<R>,
     ) -> NifResult<R> {
         let mut guard: MutexGuard<'_, Option<State>> =
             self.0.lock().map_err(|_| Error::RaiseAtom("output_poisoned"))?;
         let state = guard.as_mut().ok_or(Error::BadArg)?;
         let ahead = state.ahead.take();
+        let began = state.meter.begin();
         let result = work(state, ahead);
-        state.meter.report(env);
+        state.meter.end(env, call, began);
         result
     }
 
     /// As [`with`](Self::with), for what takes longer the more there is of something.
-    fn clocked<R>(&self, env: Env<'_>, work: impl FnOnce(&mut State) -> NifResult<R>) -> NifResult<R> {
-        self.with(env, |state| {
+    fn clocked<R>(
+        &self,
+        env: Env<'_>,
+        call: &'static Record,
+        work: impl FnOnce(&mut State) -> NifResult<R>,
+    ) -> NifResult<R> {
+        self.with(env, call, |state| {
             let started = Instant::now();
             let result = work(state);
             state.meter.add(started.elapsed());
@@ -125,6 +138,7 @@ fn optional<'a, T: rustler::Decoder<'a>>(term: Term<'a>, none: rustler::Atom) ->
 /// `stage_new(buffer_size, keep, dispatcher)`
 #[rustler::nif]
 fn stage_new(limit: Term<'_>, keep: rustler::Atom, dispatcher: Term<'_>) -> NifResult<Ref> {
+    let _timed = timed!(dispatcher.get_env(), "stage_new");
     let keep = if keep == atoms::first() {
         Keep::First
     } else if keep == atoms::last() {
@@ -146,7 +160,7 @@ fn stage_subscribe<'a>(
     id: u64,
     how: Term<'a>,
 ) -> NifResult<rustler::Atom> {
-    output.with(env, |state| {
+    output.clocked(env, call!("stage_subscribe"), |state| {
         let dispatcher = state.output.dispatcher_mut();
         let membership = dispatcher::membership(dispatcher.kind(), how)?;
         dispatcher.subscribe(id, membership).map_err(|_| Error::BadArg)?;
@@ -157,7 +171,8 @@ fn stage_subscribe<'a>(
 /// Whether it was subscribed.
 #[rustler::nif]
 fn stage_cancel(env: Env<'_>, output: &StageOutput, id: u64) -> NifResult<bool> {
-    output.with(env, |state| Ok(state.output.dispatcher_mut().cancel(&id).is_some()))
+    output
+        .clocked(env, call!("stage_cancel"), |state| Ok(state.output.dispatcher_mut().cancel(&id).is_some()))
 }
 
 /// What the source is to be asked for; `buffered` when the buffer is to be emptied first. `{served,
@@ -165,7 +180,7 @@ fn stage_cancel(env: Env<'_>, output: &StageOutput, id: u64) -> NifResult<bool> 
 /// queue, with what `stage_serve` would answer, or how many that it lagged behind.
 #[rustler::nif]
 fn stage_ask<'a>(env: Env<'a>, output: &StageOutput, id: u64, n: u64) -> NifResult<Term<'a>> {
-    output.with(env, |state| state.ask(env, id, n, false))
+    output.with(env, call!("stage_ask"), |state| state.ask(env, id, n, false))
 }
 
 /// As `stage_ask`, for a source that is asked right after. `{ahead, to, n}` when it is to be asked for `n` events which, if it
@@ -173,7 +188,7 @@ fn stage_ask<'a>(env: Env<'a>, output: &StageOutput, id: u64, n: u64) -> NifResu
 /// `stage_take_back` comes first.
 #[rustler::nif]
 fn stage_ask_ahead<'a>(env: Env<'a>, output: &StageOutput, id: u64, n: u64) -> NifResult<Term<'a>> {
-    output.with(env, |state| state.ask(env, id, n, true))
+    output.with(env, call!("stage_ask_ahead"), |state| state.ask(env, id, n, true))
 }
 
 /// Undoes what `stage_ask_ahead` has dealt just before; the source owes it now. Anything else is refused: demand would come
@@ -181,7 +196,7 @@ fn stage_ask_ahead<'a>(env: Env<'a>, output: &StageOutput, id: u64, n: u64) -> N
 #[rustler::nif]
 fn stage_take_back<'a>(env: Env<'a>, output: &StageOutput, to: Term<'a>, n: u64) -> NifResult<rustler::Atom> {
     let To(to) = to.decode()?;
-    output.with_ahead(env, |state, ahead| {
+    output.with_ahead(env, call!("stage_take_back"), |state, ahead| {
         if ahead != Some((to, n)) {
             return Err(Error::BadArg);
         }
@@ -194,7 +209,7 @@ fn stage_take_back<'a>(env: Env<'a>, output: &StageOutput, to: Term<'a>, n: u64)
 /// it may be served from now, or `nil`.
 #[rustler::nif]
 fn stage_credit<'a>(env: Env<'a>, output: &StageOutput, id: u64, n: u64) -> NifResult<Term<'a>> {
-    output.with(env, |state| {
+    output.with(env, call!("stage_credit"), |state| {
         Ok(match state.output.dispatcher_mut().credit(&id, n).map_err(|_| Error::BadArg)? {
             Credited::Queued(partition) => partition.encode(env),
             Credited::Plain | Credited::Exceeded(_) | Credited::Lagged(_) => atoms::nil().encode(env),
@@ -206,7 +221,7 @@ fn stage_credit<'a>(env: Env<'a>, output: &StageOutput, id: u64, n: u64) -> NifR
 /// `cancel`, or how many go out at once and how many then go from its queue for good.
 #[rustler::nif]
 fn stage_share<'a>(env: Env<'a>, output: &StageOutput, id: u64, dealt: u64, n: u64) -> NifResult<Term<'a>> {
-    output.with(env, |state| {
+    output.with(env, call!("stage_share"), |state| {
         Ok(match state.output.dispatcher_mut().share(&id, dealt, n).map_err(|_| Error::BadArg)? {
             Share::All => atoms::all().encode(env),
             Share::Cancel => atoms::cancel().encode(env),
@@ -218,7 +233,7 @@ fn stage_share<'a>(env: Env<'a>, output: &StageOutput, id: u64, dealt: u64, n: u
 /// Lets as many events leave as the rate allows in an interval.
 #[rustler::nif]
 fn stage_refill(env: Env<'_>, output: &StageOutput) -> NifResult<rustler::Atom> {
-    output.with(env, |state| {
+    output.with(env, call!("stage_refill"), |state| {
         state.by_demand()?.refill();
         Ok(rustler::types::atom::ok())
     })
@@ -227,28 +242,30 @@ fn stage_refill(env: Env<'_>, output: &StageOutput) -> NifResult<rustler::Atom> 
 /// Whether events have left since the last refill.
 #[rustler::nif]
 fn stage_counting(env: Env<'_>, output: &StageOutput) -> NifResult<bool> {
-    output.with(env, |state| Ok(state.by_demand()?.is_counting()))
+    output.with(env, call!("stage_counting"), |state| Ok(state.by_demand()?.is_counting()))
 }
 
 #[rustler::nif]
 fn stage_claim(env: Env<'_>, output: &StageOutput) -> NifResult<u64> {
-    output.with(env, |state| Ok(state.output.claim()))
+    output.with(env, call!("stage_claim"), |state| Ok(state.output.claim()))
 }
 
 #[rustler::nif]
 fn stage_demand(env: Env<'_>, output: &StageOutput) -> NifResult<u64> {
-    output.with(env, |state| Ok(state.output.dispatcher().demand()))
+    output.with(env, call!("stage_demand"), |state| Ok(state.output.dispatcher().demand()))
 }
 
 /// What one subscriber waits for.
 #[rustler::nif]
 fn stage_demand_of(env: Env<'_>, output: &StageOutput, id: u64) -> NifResult<u64> {
-    output.with(env, |state| Ok(state.output.dispatcher().demand_of(&id).unwrap_or(0)))
+    output.with(env, call!("stage_demand_of"), |state| {
+        Ok(state.output.dispatcher().demand_of(&id).unwrap_or(0))
+    })
 }
 
 #[rustler::nif]
 fn stage_buffered(env: Env<'_>, output: &StageOutput) -> NifResult<u64> {
-    output.with(env, |state| Ok(state.output.buffer().count()))
+    output.with(env, call!("stage_buffered"), |state| Ok(state.output.buffer().count()))
 }
 
 /// Who gets how many of `n` new events: the number of a subscriber, `everyone` or `split` when that is for all
@@ -256,7 +273,7 @@ fn stage_buffered(env: Env<'_>, output: &StageOutput) -> NifResult<u64> {
 /// has counted them already, leaves them on the owner's heap.
 #[rustler::nif]
 fn stage_emit<'a>(env: Env<'a>, output: &StageOutput, n: u64) -> NifResult<Term<'a>> {
-    output.with(env, |state| {
+    output.with(env, call!("stage_emit"), |state| {
         let mut deals = state.output.emit(n);
         let Some(first) = deals.next() else {
             return Ok(if state.is_shallow(n) && n <= state.output.buffer().free() {
@@ -283,7 +300,7 @@ fn stage_emit<'a>(env: Env<'a>, output: &StageOutput, n: u64) -> NifResult<Term<
 /// from the owner's heap or the events themselves.
 #[rustler::nif]
 fn stage_next<'a>(env: Env<'a>, output: &StageOutput) -> NifResult<Term<'a>> {
-    output.with(env, |state| {
+    output.with(env, call!("stage_next"), |state| {
         let most = match state.output.buffer().first() {
             Some(TermBatch::Heap(count)) => *count,
             _ => CHUNK,
@@ -303,7 +320,7 @@ fn stage_next<'a>(env: Env<'a>, output: &StageOutput) -> NifResult<Term<'a>> {
 /// take from the owner's heap, or the events themselves.
 #[rustler::nif]
 fn stage_take<'a>(env: Env<'a>, output: &StageOutput, most: u64) -> NifResult<Term<'a>> {
-    output.with(env, |state| {
+    output.with(env, call!("stage_take"), |state| {
         let State { output, on_heap, meter, .. } = state;
         let part = output.buffer_mut().pop(most, |batch, n| batch.release(env, n, on_heap, meter));
         state.staged = state.staged.min(state.on_heap);
@@ -318,13 +335,13 @@ fn stage_take<'a>(env: Env<'a>, output: &StageOutput, most: u64) -> NifResult<Te
 /// How many of the buffered events are not on the owner's heap.
 #[rustler::nif]
 fn stage_off_heap(env: Env<'_>, output: &StageOutput) -> NifResult<u64> {
-    output.with(env, |state| Ok(state.off_heap()))
+    output.with(env, call!("stage_off_heap"), |state| Ok(state.off_heap()))
 }
 
 /// Puts a mark behind the buffered events; false when there are none.
 #[rustler::nif]
 fn stage_mark(env: Env<'_>, output: &StageOutput) -> NifResult<bool> {
-    output.with(env, |state| {
+    output.with(env, call!("stage_mark"), |state| {
         // What stands before a mark stays where it is.
         state.staged = 0;
         Ok(state.output.mark(()).is_none())

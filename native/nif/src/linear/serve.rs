@@ -1,6 +1,6 @@
 //! From the ready queue to the consumers' mailboxes, in slices that no scheduler notices.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use client::Taken;
 use reader_core::Beyond;
@@ -8,12 +8,12 @@ use rustler::{Atom, Encoder, Env, NifResult, Term};
 use stage_core::Dispatcher;
 use wire::error::Error;
 
+use crate::account::limits::{DIRTY_NS, EVENT_NS, JSON_BYTE_NS, ORDINARY_NS};
 use crate::error;
 use crate::event_term::{Bodies, Encoder as EventEncoder, readable};
 use crate::linear::shared::{Book, Consumer, Held, Inner, Mark, Notice, Shared};
 use crate::linear::state;
 use crate::sys::{MessageEnv, Terms};
-use crate::timeslice;
 
 mod atoms {
     rustler::atoms! {
@@ -29,25 +29,18 @@ pub struct Budget {
     one_at_any_cost: bool,
 }
 
-/// Measured on one core: an event of 100 B without its body. A byte of JSON takes 2 to 40 ns, most where the tokens are
-/// small; it is reckoned dearer, as a dirty scheduler costs an event of some KB next to nothing, and a long call on an
-/// ordinary one costs all others.
-const EVENT_COST: u64 = 1_200;
-const JSON_BYTE_COST: u64 = 50;
-
 impl Budget {
-    /// Well below the millisecond after which a scheduler's other processes suffer.
     pub fn ordinary() -> Self {
-        Self { left: 250_000, one_at_any_cost: false }
+        Self { left: ORDINARY_NS, one_at_any_cost: false }
     }
 
     pub fn dirty() -> Self {
-        Self { left: 20_000_000, one_at_any_cost: true }
+        Self { left: DIRTY_NS, one_at_any_cost: true }
     }
 
     fn affords(&mut self, bodies: Bodies, bytes: usize) -> bool {
-        let body = if bodies.decode { JSON_BYTE_COST * bytes as u64 } else { 0 };
-        let left = self.left.checked_sub(EVENT_COST + body);
+        let body = if bodies.decode { JSON_BYTE_NS * bytes as u64 } else { 0 };
+        let left = self.left.checked_sub(EVENT_NS + body);
         self.left = left.unwrap_or(0);
         left.is_some() | std::mem::take(&mut self.one_at_any_cost)
     }
@@ -88,7 +81,6 @@ pub fn serve<'a>(
     mut budget: Budget,
     exceeded: Option<u64>,
 ) -> NifResult<Term<'a>> {
-    let began = Instant::now();
     let mut outcome = Outcome::default();
     outcome.marks.extend(exceeded.map(|max| (atoms::exceeded(), max).encode(env)));
     let book = shared.book()?;
@@ -111,7 +103,6 @@ pub fn serve<'a>(
             Err(next) => break next,
         }
     };
-    timeslice::report(env, began);
     Ok(outcome.answer(env, next))
 }
 

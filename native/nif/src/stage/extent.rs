@@ -3,10 +3,8 @@
 use rustler::types::tuple::get_tuple;
 use rustler::{Env, MapIterator, NifResult, Term, TermType};
 
-use crate::timeslice;
-
-/// So many parts of events are looked at.
-const PARTS: usize = 8192;
+use crate::account::limits::PARTS;
+use crate::account::timed;
 
 /// How many of the first events have, all together, no more parts than may be looked at. What a function holds cannot be
 /// seen, so an event with one counts as too large.
@@ -15,7 +13,7 @@ const PARTS: usize = 8192;
 /// is bounded.
 #[rustler::nif]
 fn stage_extent<'a>(env: Env<'a>, events: Term<'a>, most: u64) -> NifResult<u64> {
-    let started = std::time::Instant::now();
+    let _timed = timed!(env, "stage_extent");
     let (mut rest, mut count) = (events, 0);
     let mut left = PARTS;
     let mut parts = Vec::new();
@@ -26,7 +24,6 @@ fn stage_extent<'a>(env: Env<'a>, events: Term<'a>, most: u64) -> NifResult<u64>
         rest = tail;
         count += 1;
     }
-    timeslice::report(env, started);
     Ok(count)
 }
 

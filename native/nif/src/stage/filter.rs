@@ -1,16 +1,16 @@
 //! Telling by a pattern which events a subscription wants.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustler::{Encoder, Env, Error, NifResult, Term};
 
 use super::{atoms, items};
+use crate::account::limits::LOOKING;
+use crate::account::timed;
 use crate::sys::Terms;
-use crate::timeslice;
 
-/// How many events one call looks at, and for how long.
+/// How many events one call looks at.
 const CHUNK: u64 = 512;
-const CHUNK_TIME: Duration = Duration::from_micros(200);
 
 /// How many events are looked at between two looks at the clock.
 const CLOCKED: u64 = 16;
@@ -58,13 +58,14 @@ fn matches<'a>(fields: &[Field<'a>], term: Term<'a>) -> bool {
 /// Which of the first events match: `{wanted, unwanted, rest}`, with how many do not.
 #[rustler::nif]
 fn stage_filter<'a>(env: Env<'a>, fields: Term<'a>, events: Term<'a>) -> NifResult<Term<'a>> {
+    let _timed = timed!(env, "stage_filter");
     let started = Instant::now();
     let mut left = MAX_FIELDS;
     let fields = pattern(fields, &mut left)?;
     let mut wanted = Terms::new(env);
     let (mut rest, mut unwanted) = (events, 0u64);
     for seen in 0..CHUNK {
-        if seen % CLOCKED == CLOCKED - 1 && started.elapsed() > CHUNK_TIME {
+        if seen % CLOCKED == CLOCKED - 1 && started.elapsed() > LOOKING {
             break;
         }
         let Ok((event, tail)) = rest.list_get_cell() else { break };
@@ -75,7 +76,6 @@ fn stage_filter<'a>(env: Env<'a>, fields: Term<'a>, events: Term<'a>) -> NifResu
         }
         rest = tail;
     }
-    timeslice::report(env, started);
     if !rest.is_list() {
         return Err(Error::BadArg);
     }

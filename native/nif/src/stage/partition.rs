@@ -4,6 +4,7 @@ use rustler::{Encoder, Env, Error, NifResult, Term};
 use stage_core::{PartitionDispatcher, Queued};
 
 use super::{StageOutput, State, atoms, items};
+use crate::account::call;
 
 /// So many partitions are split among in one call; with more of them events are routed one partition after another.
 const MOST_COUNTS: usize = 1000;
@@ -22,7 +23,7 @@ fn stage_split<'a>(
     counts: Term<'a>,
     none: u64,
 ) -> NifResult<Term<'a>> {
-    output.with(env, |state| {
+    output.clocked(env, call!("stage_split"), |state| {
         // Nothing is changed before all is known to be in order.
         state.partitions()?;
         for (partition, n) in items(counts).enumerate() {
@@ -53,7 +54,7 @@ fn stage_deal_to<'a>(
     partition: usize,
     n: u64,
 ) -> NifResult<Term<'a>> {
-    output.with(env, |state| {
+    output.with(env, call!("stage_deal_to"), |state| {
         state.partitions()?;
         if !state.take_in(new) {
             return Ok(atoms::later().encode(env));
@@ -101,14 +102,16 @@ fn deal_to<'a>(
 /// Who has subscribed to a partition, if these are `limit` or more; nobody otherwise.
 #[rustler::nif]
 fn stage_holders(env: Env<'_>, output: &StageOutput, partition: usize, limit: usize) -> NifResult<Vec<u64>> {
-    output.clocked(env, |state| state.partitions()?.holders(partition, limit).ok_or(Error::BadArg))
+    output.clocked(env, call!("stage_holders"), |state| {
+        state.partitions()?.holders(partition, limit).ok_or(Error::BadArg)
+    })
 }
 
 /// What a partition's queue has for its subscribers: pairs of a subscriber and a number of events, and `mark`
 /// for each mark that no partition holds back any more.
 #[rustler::nif]
 fn stage_serve<'a>(env: Env<'a>, output: &StageOutput, partition: usize) -> NifResult<Term<'a>> {
-    output.clocked(env, |state| Ok(serve(env, state.partitions()?, partition)))
+    output.clocked(env, call!("stage_serve"), |state| Ok(serve(env, state.partitions()?, partition)))
 }
 
 pub(super) fn serve<'a>(
@@ -128,5 +131,5 @@ pub(super) fn serve<'a>(
 /// Puts a mark behind what partitions have queued; false when none has.
 #[rustler::nif]
 fn stage_mark_queues(env: Env<'_>, output: &StageOutput) -> NifResult<bool> {
-    output.clocked(env, |state| Ok(state.partitions()?.mark()))
+    output.clocked(env, call!("stage_mark_queues"), |state| Ok(state.partitions()?.mark()))
 }

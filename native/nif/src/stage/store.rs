@@ -9,6 +9,7 @@ use stage_core::Stored;
 
 use super::term_batch::{CHUNK, EnvBatch, TermBatch};
 use super::{StageOutput, State, atoms};
+use crate::account::call;
 
 /// So many stay on the heap as they are.
 pub const HEAP_LIMIT: u64 = 10_000;
@@ -28,7 +29,7 @@ fn stage_store<'a>(
     n: u64,
     copy: bool,
 ) -> NifResult<Term<'a>> {
-    output.with(env, |state| {
+    output.with(env, call!("stage_store"), |state| {
         let taken = n.min(state.output.buffer().room());
         if !state.is_shallow(taken) && taken > 0 {
             if copy && state.staged == 0 {
@@ -60,7 +61,7 @@ fn stage_store<'a>(
 /// Stores `n` events on the owner's heap for good; answers as `stage_store`.
 #[rustler::nif]
 fn stage_keep<'a>(env: Env<'a>, output: &StageOutput, n: u64) -> NifResult<Term<'a>> {
-    output.with(env, |state| {
+    output.with(env, call!("stage_keep"), |state| {
         let taken = n.min(state.output.buffer().room());
         let stored = state.store_on_heap(taken);
         state.staged = 0;
@@ -73,7 +74,7 @@ fn stage_keep<'a>(env: Env<'a>, output: &StageOutput, n: u64) -> NifResult<Term<
 /// evicted_from_heap, marks}`. None are stored when there is no room.
 #[rustler::nif]
 fn stage_spill<'a>(env: Env<'a>, output: &StageOutput, events: Term<'a>, n: u64) -> NifResult<Term<'a>> {
-    output.with(env, |state| {
+    output.with(env, call!("stage_spill"), |state| {
         let n = n.min(state.output.buffer().room());
         let (rest, kept, stored) = state.store_natively(events, n)?;
         Ok((rest, kept, stored.evicted, stored.evicted_elsewhere, stored.released.len()).encode(env))

@@ -4,14 +4,14 @@ use rustler::env::SavedTerm;
 use rustler::{Encoder, Env, NifResult, OwnedEnv, Term};
 use stage_core::Batch;
 
-use super::meter::Meter;
+use crate::account::Meter;
+use crate::account::limits::COPYING;
 
 /// How many events share an environment, and so how many one call copies at most.
 pub const CHUNK: u64 = 256;
 
-/// How long copying the events of one environment may take: large events share one with fewer others, for
-/// taking them out takes about as long as putting them in.
-const CHUNK_TIME: Duration = Duration::from_micros(150);
+/// Large events share an environment with fewer others, for taking them out takes about as long as putting them in.
+const CHUNK_TIME: Duration = COPYING;
 
 /// Fewer than so many events in the time of a chunk are large ones.
 const FEW: u64 = 32;
