@@ -6,6 +6,7 @@
 //! - Calls that only count have no clock for each: they go through a [`Meter`].
 //! - What is freed where no call is, in a destructor, begins with `let _timed = timed!(free "what");`.
 
+mod clock;
 pub mod limits;
 mod record;
 
@@ -15,11 +16,13 @@ use std::time::{Duration, Instant};
 use rustler::schedule::consume_timeslice;
 use rustler::{Atom, Encoder, Env, NifResult, Term};
 
+use crate::argument;
+use clock::Began;
 use limits::{CALL_NS, SLICE_NS};
 pub use record::Record;
 
 mod atoms {
-    rustler::atoms! { ok, count, longest_ns, histogram, dirty }
+    rustler::atoms! { ok, wall, thread, count, longest_ns, histogram, dirty }
 }
 
 /// The record of the calls of a name.
@@ -53,18 +56,18 @@ pub struct Timed<'a> {
     /// Of a call that the scheduler is told about.
     env: Option<Env<'a>>,
     call: &'static Record,
-    began: Instant,
+    began: Began,
 }
 
 impl<'a> Timed<'a> {
     pub fn new(env: Option<Env<'a>>, call: &'static Record) -> Self {
-        Self { env, call, began: Instant::now() }
+        Self { env, call, began: Began::now() }
     }
 }
 
 impl Drop for Timed<'_> {
     fn drop(&mut self) {
-        let spent = nanos(self.began.elapsed());
+        let spent = self.began.nanos();
         self.call.add(1, spent);
         if let Some(env) = self.env {
             report(env, spent);
@@ -103,9 +106,9 @@ const LOOKED_AT: u16 = 64;
 
 impl Meter {
     /// Begins a call: the time, if this one is looked at.
-    pub fn begin(&mut self) -> Option<Instant> {
+    pub fn begin(&mut self) -> Option<Began> {
         self.calls = self.calls.wrapping_add(1);
-        self.calls.is_multiple_of(LOOKED_AT).then(Instant::now)
+        (self.calls.is_multiple_of(LOOKED_AT) || clock::looks_at_all()).then(Began::now)
     }
 
     /// Runs a part of a call on the clock.
@@ -122,10 +125,10 @@ impl Meter {
     }
 
     /// Notes the end of a call that `began` so.
-    pub fn end(&mut self, env: Env<'_>, call: &'static Record, began: Option<Instant>) {
+    pub fn end(&mut self, env: Env<'_>, call: &'static Record, began: Option<Began>) {
         let clocked = std::mem::take(&mut self.clocked_ns);
         let spent = match began {
-            Some(began) => nanos(began.elapsed()),
+            Some(began) => began.nanos(),
             None => clocked.saturating_add(CALL_NS),
         };
         if began.is_none() && clocked == 0 {
@@ -199,6 +202,15 @@ fn of<'a>(env: Env<'a>, record: &Record) -> NifResult<Term<'a>> {
         (atoms::dirty(), record.dirty.encode(env)),
     ];
     Term::map_from_pairs(env, &pairs)
+}
+
+/// By which clock calls are timed from now on: `wall`, as at first, or `thread`, by the time that the thread has had of a
+/// core. That one is for tests: it is dear, and every call is looked at.
+#[rustler::nif]
+fn native_times_clock<'a>(env: Env<'a>, clock: Term<'a>) -> NifResult<Atom> {
+    let _timed = timed!(env, "native_times_clock");
+    clock::of_threads(argument::one_of("clock", clock, &[(atoms::wall(), false), (atoms::thread(), true)])?);
+    Ok(atoms::ok())
 }
 
 /// Forgets what was.
