@@ -16,6 +16,8 @@ defmodule Penstock.Native do
   def native_times_reset, do: :erlang.nif_error(:not_loaded)
   def native_times_clock(_clock), do: :erlang.nif_error(:not_loaded)
 
+  def error_reasons, do: :erlang.nif_error(:not_loaded)
+
   def server_start(_port, _data_dir, _fsync, _advertise, _tag), do: :erlang.nif_error(:not_loaded)
   def server_stop(_resource), do: :erlang.nif_error(:not_loaded)
 

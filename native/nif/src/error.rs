@@ -4,20 +4,33 @@ use std::io;
 
 use client::AppendError;
 use rustler::{Atom, Encoder, Env, Term};
-use wire::error::{Error, Expected, Which};
+use wire::error::{Error, Expected, Reason, Which};
+
+use crate::account::timed;
 
 mod atoms {
     rustler::atoms! {
-        internal, invalid_connection_string, unsupported, stream_not_found,
         stream, expected, actual, maximum, host, port, code, any, no_stream, stream_exists, size, revision,
         after_revision, before_revision, position, last_revision, nil, may_have_been_written,
     }
 }
 
+/// All reasons, for `Penstock.Error` to be compared with.
+#[rustler::nif]
+fn error_reasons(env: Env<'_>) -> Vec<Term<'_>> {
+    let _timed = timed!(env, "error_reasons");
+    Reason::ALL.iter().map(|reason| name(env, *reason)).collect()
+}
+
+/// A reason as an atom.
+fn name(env: Env<'_>, reason: Reason) -> Term<'_> {
+    // a name that is no atom is a fault of this library, and shows itself as text
+    Atom::from_str(env, reason.name()).map_or_else(|_| reason.name().encode(env), |atom| atom.encode(env))
+}
+
 /// The term of an error of a call.
 pub fn term<'a>(env: Env<'a>, error: &Error) -> Term<'a> {
-    let reason = Atom::from_str(env, error.reason()).unwrap_or_else(|_| atoms::internal());
-    of(env, reason, &error.to_string(), error.retryable(), &details(env, error))
+    of(env, error.kind(), &error.to_string(), error.retryable(), &details(env, error))
 }
 
 /// The term of an error of an append.
@@ -26,56 +39,55 @@ pub fn append_term<'a>(env: Env<'a>, failed: &AppendError) -> Term<'a> {
         return term(env, &failed.error);
     }
     let error = &failed.error;
-    let reason = Atom::from_str(env, error.reason()).unwrap_or_else(|_| atoms::internal());
     let message = format!(
         "{error}; the events may have been written: to append the same events, with the same ids, again finds out"
     );
     let mut details = details(env, error);
     details.push((atoms::may_have_been_written(), true.encode(env)));
-    of(env, reason, &message, error.retryable(), &details)
+    of(env, error.kind(), &message, error.retryable(), &details)
 }
 
 /// The term of any error.
 pub fn of<'a>(
     env: Env<'a>,
-    reason: Atom,
+    reason: Reason,
     message: &str,
     retry: bool,
     details: &[(Atom, Term<'a>)],
 ) -> Term<'a> {
     let details = Term::map_from_pairs(env, details).unwrap_or_else(|_| Term::map_new(env));
-    (reason, message, retry, details).encode(env)
+    (name(env, reason), message, retry, details).encode(env)
 }
 
 /// The runtime could not be started.
 pub fn no_runtime<'a>(env: Env<'a>, kind: io::ErrorKind) -> Term<'a> {
-    of(env, atoms::internal(), &format!("the runtime's threads could not be started: {kind}"), true, &[])
+    of(env, Reason::Internal, &format!("the runtime's threads could not be started: {kind}"), true, &[])
 }
 
 /// Something panicked on the way to an answer.
 pub fn panicked<'a>(env: Env<'a>, what: &str) -> Term<'a> {
-    of(env, atoms::internal(), &format!("{what} panicked"), false, &[])
+    of(env, Reason::Internal, &format!("{what} panicked"), false, &[])
 }
 
 /// A call was given up without an answer: the runtime ends.
 pub fn lost(env: Env<'_>) -> Term<'_> {
-    of(env, atoms::internal(), "the call was given up, as the library is shut down", true, &[])
+    of(env, Reason::Internal, "the call was given up, as the library is shut down", true, &[])
 }
 
 /// A connection string that cannot be read.
 pub fn connection_string<'a>(env: Env<'a>, message: &str) -> Term<'a> {
-    of(env, atoms::invalid_connection_string(), message, false, &[])
+    of(env, Reason::InvalidConnectionString, message, false, &[])
 }
 
 /// Something that is not there yet.
 pub fn unsupported<'a>(env: Env<'a>, message: &str) -> Term<'a> {
-    of(env, atoms::unsupported(), message, false, &[])
+    of(env, Reason::Unsupported, message, false, &[])
 }
 
 /// A read of a stream that does not exist.
 pub fn stream_not_found<'a>(env: Env<'a>, name: &str) -> Term<'a> {
     let message = format!("the stream {name:?} does not exist");
-    of(env, atoms::stream_not_found(), &message, true, &[(atoms::stream(), name.encode(env))])
+    of(env, Reason::StreamNotFound, &message, true, &[(atoms::stream(), name.encode(env))])
 }
 
 fn details<'a>(env: Env<'a>, error: &Error) -> Vec<(Atom, Term<'a>)> {

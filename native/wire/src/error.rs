@@ -3,9 +3,11 @@
 //! - `status`: read from the status, its trailers and, for failures on the way, its source
 //! - `fault`: what went wrong on the way, where no server put it into words
 //! - `policy`: what is tried again and what is final: the one table of it
+//! - `reason`: what errors are called: the one list of it
 
 mod fault;
 mod policy;
+mod reason;
 mod status;
 
 use std::fmt;
@@ -14,6 +16,7 @@ use tonic::Code;
 
 pub use fault::Fault;
 pub use policy::Policy;
+pub use reason::Reason;
 pub use status::was_sent;
 
 use crate::proto::streams::append_resp::WrongExpectedVersion;
@@ -262,33 +265,6 @@ impl Error {
             Self::TooLarge { size, limit, .. } => Self::TooLarge { what: which, size, limit },
             Self::Undecodable { message, .. } => Self::Undecodable { what: which, message },
             error => error,
-        }
-    }
-
-    /// The reason's name.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::StreamDeleted { .. } => "stream_deleted",
-            Self::WrongExpectedVersion { .. } => "wrong_expected_version",
-            Self::MaximumAppendSizeExceeded { .. } => "maximum_append_size_exceeded",
-            Self::AccessDenied => "access_denied",
-            Self::Unauthenticated => "unauthenticated",
-            Self::NotLeader { .. } => "not_leader",
-            Self::MissingRequiredMetadata { .. } => "missing_required_metadata",
-            Self::PersistentSubscriptionExists { .. } => "persistent_subscription_exists",
-            Self::PersistentSubscriptionNotFound { .. } => "persistent_subscription_not_found",
-            Self::PersistentSubscriptionFailed { .. } => "persistent_subscription_failed",
-            Self::PersistentSubscriptionDropped { .. } => "persistent_subscription_dropped",
-            Self::MaximumSubscribersReached { .. } => "maximum_subscribers_reached",
-            Self::Unimplemented { .. } => "unimplemented",
-            Self::InvalidArgument { .. } => "invalid_argument",
-            Self::DeadlineExceeded { .. } => "deadline_exceeded",
-            Self::Unavailable { .. } => "unavailable",
-            Self::Cancelled { .. } => "cancelled",
-            Self::Protocol { .. } | Self::NotHttp2 { .. } | Self::Undecodable { .. } => "protocol",
-            Self::TooLarge { .. } => "message_too_large",
-            Self::PositionBeyondEnd { .. } => "position_beyond_end",
-            Self::Server { .. } => "server",
         }
     }
 
