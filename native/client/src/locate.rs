@@ -1,100 +1,108 @@
-//! Finding the end of a stream.
+//! Finding the end of a stream, or of the log.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::time::timeout;
+use reader_core::{LogPosition, Position, Target};
 use wire::error::Error;
 use wire::head::{Head, position_of};
+use wire::proto::streams::ReadReq;
 
-use crate::connection::{Connection, MAX_MESSAGE_SIZE, Spoken, read};
-use crate::requests::{Direction, From, Read};
+use crate::connection::{Connection, MAX_MESSAGE_SIZE, read};
+use crate::requests::{Direction, From, Read, last_of_log};
 use crate::road::Channel;
 
-/// Where a stream ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// With the event of this revision.
-    At(u64),
-    /// There is no such stream (yet), or it was deleted.
-    Missing,
-}
-
-impl End {
-    pub(crate) fn revision(self) -> Option<u64> {
-        match self {
-            Self::At(revision) => Some(revision),
-            Self::Missing => None,
-        }
-    }
-}
-
-/// How one looks for the end of a stream.
+/// How one looks for an end.
 #[derive(Debug, Clone)]
 pub(crate) struct Search {
     pub(crate) connection: Connection,
     pub(crate) channel: Channel,
-    /// The stream's name.
-    pub(crate) stream: Bytes,
+    /// What ends there.
+    pub(crate) target: Target,
     /// How large a message the reader takes, in bytes.
     pub(crate) limit: u64,
-    /// How long the whole search may take.
+    /// How long the server may take for a search.
     pub(crate) patience: Duration,
 }
 
+/// What is found at an end.
+#[derive(Debug, Default)]
+struct Last {
+    position: Option<Position>,
+    event: Option<Bytes>,
+    is_missing: bool,
+}
+
 impl Search {
-    /// Where the stream ends.
+    /// Where the last event is; `None` when there is none.
     ///
     /// An answer that says nothing of it is an error, and one that may pass: taken for an empty stream it would have
     /// every event be read again.
-    pub(crate) async fn end(&self) -> Result<End, Error> {
-        let found = timeout(self.patience, self.last(self.stream.clone())).await;
-        let (end, _) = found
-            .unwrap_or_else(|_| Err(failed(&format!("was not answered within {}", Spoken(self.patience)))))?;
-        Ok(end)
-    }
-
-    /// The same for a stream that was expected to have events. One that was deleted goes on with its next revision
-    /// when it is appended to, so it is no shorter than it was: then the answer is `None`.
-    pub(crate) async fn end_if_not_deleted(&self) -> Result<Option<End>, Error> {
-        let end = self.end().await?;
-        if end == End::Missing && self.is_deleted().await { Ok(None) } else { Ok(Some(end)) }
-    }
-
-    /// Metadata that nobody may read says nothing; then the stream counts as missing.
-    async fn is_deleted(&self) -> bool {
-        let metadata = Bytes::from([b"$$", self.stream.as_ref()].concat());
-        match timeout(self.patience, self.last(metadata)).await {
-            Ok(Ok((_, Some(event)))) => event.windows(DELETED.len()).any(|part| part == DELETED),
-            _ => false,
+    pub(crate) async fn end(&self) -> Result<Option<Position>, Error> {
+        match &self.target {
+            Target::Stream { name, .. } => {
+                let Last { position, is_missing, .. } = self.last(last_of(name.clone())).await?;
+                if position.is_none() && !is_missing {
+                    Err(failed("got an empty answer"))
+                } else {
+                    Ok(position)
+                }
+            }
+            // a read of the log says nothing besides its events, so an empty one is an empty log
+            Target::All { .. } => Ok(self.last(last_of_log()).await?.position),
         }
     }
 
-    async fn last(&self, stream: Bytes) -> Result<(End, Option<Bytes>), Error> {
-        let last =
-            Read { stream, from: From::End, direction: Direction::Backwards, count: 1, resolve_links: false };
+    /// Whether the stream was deleted. One that was goes on with its next revision when it is appended to.
+    pub(crate) async fn is_deleted(&self) -> Result<bool, Error> {
+        let Target::Stream { name, .. } = &self.target else { return Ok(false) };
+        let metadata = Bytes::from([b"$$", name.as_ref()].concat());
+        let event = self.last(last_of(metadata)).await?.event;
+        Ok(event.is_some_and(|event| event.windows(DELETED.len()).any(|part| part == DELETED)))
+    }
+
+    async fn last(&self, request: ReadReq) -> Result<Last, Error> {
+        let on_log = matches!(self.target, Target::All { .. });
         // how large the last event is does not matter to who begins after it
         let limit = self.limit.max(MAX_MESSAGE_SIZE);
-        let request = self.connection.timely(last.request(), Some(self.patience));
+        let request = self.connection.timely(request, Some(self.patience));
         let mut answers = read(self.channel.clone(), request, limit).await?;
-        let (mut end, mut event) = (None, None);
+        let mut last = Last::default();
         while let Some(answer) = answers.next().await {
             let answer = answer?;
             match position_of(&answer) {
                 Ok(Head::Event(place)) => {
-                    end = end.max(Some(place.revision));
-                    event = Some(answer);
+                    last.position = Some(if on_log {
+                        Position::Log(LogPosition { commit: place.commit, prepare: place.prepare })
+                    } else {
+                        Position::Revision(place.revision)
+                    });
+                    last.event = Some(answer);
                 }
-                Ok(Head::LastStreamPosition(revision)) => end = end.max(Some(revision)),
-                Ok(Head::StreamNotFound) => return Ok((End::Missing, None)),
-                Ok(_) => {}
+                Ok(Head::LastStreamPosition(revision)) => last.position = Some(Position::Revision(revision)),
+                Ok(Head::StreamNotFound) => last.is_missing = true,
+                // where reading begins, the end of the log beside it, and what is new
+                Ok(
+                    Head::FirstStreamPosition(_)
+                    | Head::LastAllPosition { .. }
+                    | Head::Unknown(_)
+                    | Head::Checkpoint { .. }
+                    | Head::Confirmation
+                    | Head::CaughtUp
+                    | Head::FellBehind,
+                ) => {}
                 Err(error) => return Err(failed(&format!("got an answer that cannot be decoded: {error}"))),
             }
         }
-        let end = end.ok_or_else(|| failed("got an empty answer"))?;
-        Ok((End::At(end), event))
+        Ok(last)
     }
+}
+
+/// The last event of a stream.
+fn last_of(stream: Bytes) -> ReadReq {
+    let direction = Direction::Backwards;
+    Read { stream, from: From::End, direction, count: 1, resolve_links: false }.request()
 }
 
 /// The largest revision there is, as `$tb` in its metadata, is how a deleted stream is known.

@@ -1,9 +1,7 @@
 //! Where a subscription's events go, and what else it tells.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use reader_core::{Beyond, Epoch, State};
+use reader_core::Counts;
 use wire::error::Error;
 
 /// Events in the form in which they came, in order.
@@ -15,47 +13,8 @@ pub struct Batch {
     pub bytes: usize,
 }
 
-/// What a subscription counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// How many times it was confirmed again.
-    pub reconnects: u64,
-    /// Events dropped because they had come before.
-    pub stale: u64,
-    /// Messages of a kind that is not known.
-    pub unknown: u64,
-}
-
 /// What happens to a subscription, besides events.
-#[derive(Debug, Clone)]
-pub enum Report {
-    /// An attempt to connect begins. True at once.
-    Connecting,
-    /// The end was found, where it begins; `None` when there is no such stream. True at once.
-    Located(Option<u64>),
-    /// The server has taken it, to go on after this revision. True at once, until it is dropped.
-    Taken {
-        /// Which connection this is.
-        epoch: Epoch,
-        /// The revision; `None` for the beginning.
-        after: Option<u64>,
-    },
-    /// It is reading, or has caught up: true once the events before it are emitted, if its connection still stands.
-    State(Epoch, State),
-    /// The stream ends before its position, or, as is known now, does not. True at once.
-    Beyond(Option<Beyond>),
-    /// The call ended, or could not be made. True at once.
-    Dropped {
-        /// Why.
-        cause: Error,
-        /// When the next attempt begins.
-        wait: Duration,
-        /// Whether the server had taken it on this connection.
-        was_taken: bool,
-    },
-    /// It is over, as asking again would get the same answer: true once the events before it are emitted.
-    Stopped(Error),
-}
+pub type Report = reader_core::Report<Error>;
 
 /// Where a subscription's events go.
 pub trait Sink: Send + Sync + 'static {

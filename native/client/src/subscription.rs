@@ -1,22 +1,28 @@
 //! The task that keeps one subscription going for as long as its owner lives.
+//!
+//! What is done, when and why is [`reader_core::Reader`]'s to say; here it is carried out.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use reader_core::{Fate, Progress, Reader, Start, Step, Verdict};
-use tokio::time::{Instant, sleep, timeout};
+use reader_core::{
+    Answer, Backoff, Cause, Effect, Epoch, Failure, Input, LARGEST, LogPosition, OnBeyond, Place, Position,
+    Reader, Settings, Target, Verdict,
+};
+use tokio::time::{Instant, sleep_until};
 use tonic::Streaming;
 use wire::error::{Error, Policy, Which};
 use wire::head::{Head, position_of};
 
 use crate::connection::{Connection, Spoken, read};
-use crate::locate::{End, Search};
+use crate::locate::Search;
 use crate::requests::subscribe;
 use crate::road::Channel;
-use crate::sink::{Batch, Counts, Report, Sink};
+use crate::sink::{Batch, Sink};
 
 /// A batch is closed at this size, so that what one event keeps alive stays small.
 const BATCH_EVENTS: usize = 250;
@@ -24,13 +30,11 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// A server that has taken a subscription says so at once, and so it does where a stream ends.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Which stream to subscribe to, and from where.
+/// What to subscribe to, and how.
 #[derive(Debug, Clone)]
 pub struct Subscription {
-    /// The stream's name.
-    pub stream: Bytes,
-    /// Where to begin.
-    pub from: Start,
+    /// What is subscribed to, and from where.
+    pub target: Target,
     /// Whether links are answered with the events they lead to.
     pub resolve_links: bool,
     /// How large a message may be, in bytes.
@@ -38,39 +42,40 @@ pub struct Subscription {
     /// What to do when the stream ends before the position.
     pub on_beyond: OnBeyond,
     /// How long to wait after a failure.
-    pub backoff: reader_core::Backoff,
+    pub backoff: Backoff,
     /// How long the server may take to confirm the subscription, or to say where the stream ends.
     pub patience: Duration,
-}
-
-/// What to do when a stream ends before the position that its subscription goes on from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnBeyond {
-    /// Wait until it has grown past it.
-    Wait,
-    /// Stop, as what is there is another stream than the one that was read.
-    Stop,
 }
 
 /// Keeps the subscription going. Returns when asking again cannot help; else it is cancelled by dropping it.
 ///
 /// What is tried again and what is final: see [`Policy`].
 pub async fn run<S: Sink>(connection: Connection, subscription: Subscription, sink: Arc<S>) {
-    let reader = Reader::new(subscription.from, subscription.backoff);
-    let mut task = Task { connection, subscription, reader, sink, began: Instant::now() };
-    loop {
-        let taken = task.reader.epoch();
-        let Err(error) = task.attempt().await;
-        let cause = task.connection.named(error);
-        let again = Policy::of(&cause).subscription;
-        match task.reader.ended(again, task.began.elapsed(), fastrand::f64()) {
-            Fate::Stop => return task.sink.report(Report::Stopped(cause)),
-            Fate::Retry(wait) => {
-                let was_taken = task.reader.epoch() != taken;
-                task.sink.report(Report::Dropped { cause, wait, was_taken });
-                sleep(wait).await;
-            }
+    let settings = Settings {
+        target: subscription.target.clone(),
+        on_beyond: subscription.on_beyond,
+        backoff: subscription.backoff,
+        patience: subscription.patience,
+    };
+    let mut task = Task {
+        connection,
+        subscription,
+        reader: Reader::new(settings, fastrand::u64(..)),
+        sink,
+        began: Instant::now(),
+        road: None,
+        doing: None,
+        search: None,
+        answers: None,
+        batch: Batch::default(),
+        failure: None,
+    };
+    while let Some(input) = task.next().await {
+        let effects = task.reader.handle(input, task.began.elapsed());
+        if matches!(input, Input::Answer(..)) {
+            task.sink.count(task.reader.counts());
         }
+        task.carry_out(effects);
     }
 }
 
@@ -80,189 +85,299 @@ struct Task<S> {
     reader: Reader,
     sink: Arc<S>,
     began: Instant,
+    /// The connection of this attempt.
+    road: Option<Channel>,
+    /// The step that the attempt waits for.
+    doing: Option<BoxFuture<'static, Result<Done, Error>>>,
+    /// The search beside the call.
+    search: Option<BoxFuture<'static, Answer>>,
+    /// The call.
+    answers: Option<Streaming<Bytes>>,
+    batch: Batch,
+    /// The failure that was told last.
+    failure: Option<Error>,
 }
 
-/// An attempt ends with an error only: even a clean end of the call is one for a subscription.
-enum Never {}
+/// What a step has come to.
+enum Done {
+    Road(Channel),
+    End(Option<Position>),
+    Answers(Streaming<Bytes>),
+}
+
+/// What has come, of several things that were waited for.
+enum Came {
+    Done(Result<Done, Error>),
+    Message(Option<Result<Bytes, tonic::Status>>),
+    Searched(Answer),
+    Time,
+}
 
 impl<S: Sink> Task<S> {
-    async fn attempt(&mut self) -> Result<Never, Error> {
-        self.sink.report(Report::Connecting);
-        let channel = self.connection.own().await?;
-        let mut step = self.reader.connect();
-        let from = loop {
-            match step {
-                Step::Subscribe(from) => break from,
-                Step::LocateEnd => {
-                    let end = self.search(&channel).end().await?.revision();
-                    self.sink.report(Report::Located(end));
-                    step = self.reader.end_located(end);
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Connect(_) => {
+                    let connection = self.connection.clone();
+                    self.doing = Some(async move { connection.own().await.map(Done::Road) }.boxed());
+                }
+                Effect::FindEnd(_) if self.answers.is_some() => {
+                    self.search =
+                        self.searching(|it| async move { searched(it.end().await.map(Answer::Found)) });
+                }
+                Effect::FindEnd(_) => {
+                    self.doing = self.searching(|it| async move { it.end().await.map(Done::End) });
+                }
+                Effect::FindDeletion(_) => {
+                    self.search = self
+                        .searching(|it| async move { searched(it.is_deleted().await.map(Answer::Deleted)) });
+                }
+                Effect::GiveUp(_) => self.search = None,
+                Effect::Subscribe(_, target) => self.subscribe(&target),
+                Effect::Close(_) => {
+                    (self.road, self.doing, self.search, self.answers) = (None, None, None, None);
+                }
+                Effect::Report(report) => {
+                    self.pass_on();
+                    let report = report.map(|cause| self.error(cause));
+                    self.sink.report(report);
                 }
             }
-        };
-        let Subscription { stream, resolve_links, max_message_size, patience, .. } = &self.subscription;
-        let request = self.connection.request(subscribe(stream, from, *resolve_links));
-        let opening = async {
-            let mut answers = read(channel.clone(), request, *max_message_size).await?;
-            let first = self.next(&mut answers).await?;
-            Ok::<_, Error>((answers, first))
-        };
-        let (answers, first) = timeout(*patience, opening).await.unwrap_or_else(|_| Err(self.silent()))?;
-        let mut batch = Batch::default();
-        self.take(first, &mut batch)?;
-        self.read_on(answers, batch, &channel).await
-    }
-
-    fn search(&self, channel: &Channel) -> Search {
-        Search {
-            connection: self.connection.clone(),
-            channel: channel.clone(),
-            stream: self.subscription.stream.clone(),
-            limit: self.subscription.max_message_size,
-            patience: self.subscription.patience,
         }
     }
 
-    fn silent(&self) -> Error {
-        Error::Unavailable {
-            message: format!(
-                "it took the subscription and did not confirm it within {}",
-                Spoken(self.subscription.patience)
-            ),
-        }
+    fn searching<F: Future + Send + 'static>(
+        &self,
+        search: impl FnOnce(Search) -> F,
+    ) -> Option<BoxFuture<'static, F::Output>> {
+        let Subscription { target, max_message_size, patience, .. } = &self.subscription;
+        let connection = self.connection.clone();
+        let search = self.road.clone().map(|channel| {
+            let (target, limit, patience) = (target.clone(), *max_message_size, *patience);
+            search(Search { connection, channel, target, limit, patience })
+        });
+        search.map(FutureExt::boxed)
     }
 
-    /// Takes what has come, passes it on, and waits: for more, or for room.
-    async fn read_on(
-        &mut self,
-        mut answers: Streaming<Bytes>,
-        mut batch: Batch,
-        channel: &Channel,
-    ) -> Result<Never, Error> {
-        let mut search = Looking::NotYet;
-        loop {
-            while batch.events.len() < BATCH_EVENTS && batch.bytes < BATCH_BYTES {
-                match self.next(&mut answers).now_or_never() {
-                    Some(answer) => {
-                        let taken = answer.and_then(|answer| self.take(answer, &mut batch));
-                        if let Err(error) = taken {
-                            self.pass_on(&mut batch);
-                            return Err(error);
-                        }
-                    }
-                    None => break,
-                }
-            }
-            if batch.events.is_empty() {
-                if matches!(search, Looking::NotYet) && self.reader.awaits_end() {
-                    let looking = self.search(channel);
-                    search = Looking::For(async move { looking.end_if_not_deleted().await }.boxed());
-                }
-                tokio::select! {
-                    biased;
-                    answer = self.next(&mut answers) => self.take(answer?, &mut batch)?,
-                    end = search.found() => {
-                        search = Looking::Done;
-                        self.end_seen(end)?;
-                    }
-                }
-            } else {
-                self.pass_on(&mut batch);
-                self.sink.room().await;
-            }
-        }
-    }
-
-    /// A search that failed says nothing: it is made again on the next connection.
-    fn end_seen(&mut self, end: Result<Option<End>, Error>) -> Result<(), Error> {
-        let Ok(Some(end)) = end else { return Ok(()) };
-        let beyond = self.reader.end_seen(end.revision());
-        self.sink.report(Report::Beyond(beyond));
-        match (beyond, self.subscription.on_beyond) {
-            (Some(beyond), OnBeyond::Stop) => Err(Error::PositionBeyondEnd {
-                stream: String::from_utf8_lossy(&self.subscription.stream).into_owned(),
-                position: beyond.position,
-                last: beyond.last,
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn pass_on(&self, batch: &mut Batch) {
-        if !batch.events.is_empty() {
-            self.sink.put(std::mem::take(batch));
-        }
-    }
-
-    fn take(&mut self, answer: Bytes, batch: &mut Batch) -> Result<(), Error> {
-        let kind = position_of(&answer)
-            .map_err(|error| Error::Undecodable { what: self.which(), message: error.to_string() })?;
-        let progress = match kind {
-            Head::Event(place) => {
-                match self.reader.event(place.revision) {
-                    Verdict::Emit => {
-                        batch.bytes += answer.len();
-                        batch.events.push(answer);
-                    }
-                    Verdict::Stale => self.count(),
-                }
-                return Ok(());
-            }
-            Head::Confirmation => {
-                let progress = self.reader.confirmed(self.began.elapsed());
-                let (epoch, after) = (self.reader.epoch(), self.reader.last());
-                self.sink.report(Report::Taken { epoch, after });
-                progress
-            }
-            Head::CaughtUp => self.reader.caught_up(),
-            Head::FellBehind => self.reader.fell_behind(),
-            Head::Unknown(_) => {
-                self.reader.unknown_message();
-                Progress::Same
-            }
-            _ => return Ok(()),
-        };
-        self.count();
-        if let Progress::Changed(state) = progress {
-            self.pass_on(batch);
-            self.sink.report(Report::State(self.reader.epoch(), state));
-        }
-        Ok(())
-    }
-
-    fn count(&self) {
-        self.sink.count(Counts {
-            reconnects: self.reader.reconnects(),
-            stale: self.reader.stale(),
-            unknown: self.reader.unknown(),
+    fn subscribe(&mut self, target: &Target) {
+        let Subscription { resolve_links, max_message_size, .. } = self.subscription;
+        let request = self.connection.request(subscribe(target, resolve_links));
+        self.doing = self.road.clone().map(|channel| {
+            async move { read(channel, request, max_message_size).await.map(Done::Answers) }.boxed()
         });
     }
 
-    async fn next(&self, answers: &mut Streaming<Bytes>) -> Result<Bytes, Error> {
-        match answers.next().await {
-            Some(answer) => answer.map_err(|status| Error::from(status).at(self.which())),
-            None => Err(Error::Unavailable { message: "the server ended the subscription".into() }),
+    /// What happens next; `None` when nothing will, as the subscription is over.
+    async fn next(&mut self) -> Option<Input> {
+        loop {
+            if let Some(input) = self.take_what_is_at_hand() {
+                return Some(input);
+            }
+            if !self.batch.events.is_empty() {
+                self.pass_on();
+                self.sink.room().await;
+                continue;
+            }
+            let until = self.reader.poll_timeout();
+            if until.is_none() && self.doing.is_none() && self.answers.is_none() {
+                return None;
+            }
+            let came = tokio::select! {
+                biased;
+                done = option(&mut self.doing) => Came::Done(done),
+                message = next(&mut self.answers) => Came::Message(message),
+                answer = option(&mut self.search) => Came::Searched(answer),
+                () = time(until.map(|until| self.began + until)) => Came::Time,
+            };
+            let input = match came {
+                Came::Done(done) => self.done(done),
+                Came::Message(message) => self.message(message),
+                Came::Searched(answer) => {
+                    self.search = None;
+                    Some(answer)
+                }
+                Came::Time => return Some(Input::Tick),
+            };
+            if let Some(answer) = input {
+                return Some(self.answer(answer));
+            }
+        }
+    }
+
+    fn answer(&self, answer: Answer) -> Input {
+        Input::Answer(self.epoch(), answer)
+    }
+
+    /// Whatever is under way belongs to the attempt that stands: it is let go of with it.
+    fn epoch(&self) -> Epoch {
+        self.reader.epoch()
+    }
+
+    fn done(&mut self, done: Result<Done, Error>) -> Option<Answer> {
+        self.doing = None;
+        match done {
+            Ok(Done::Road(channel)) => {
+                self.road = Some(channel);
+                Some(Answer::Connected)
+            }
+            Ok(Done::End(end)) => Some(Answer::Found(end)),
+            Ok(Done::Answers(answers)) => {
+                self.answers = Some(answers);
+                None
+            }
+            Err(error) => Some(self.failed(error)),
+        }
+    }
+
+    /// Takes messages until there are enough for a batch, one says more than an event, or none is left.
+    fn take_what_is_at_hand(&mut self) -> Option<Input> {
+        while self.batch.events.len() < BATCH_EVENTS && self.batch.bytes < BATCH_BYTES {
+            let message = self.answers.as_mut()?.next().now_or_never()?;
+            if let Some(answer) = self.message(message) {
+                return Some(self.answer(answer));
+            }
+        }
+        None
+    }
+
+    /// What a message of the call says; `None` for an event.
+    fn message(&mut self, message: Option<Result<Bytes, tonic::Status>>) -> Option<Answer> {
+        let message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(status)) => return Some(self.failed(Error::from(status).at(self.which()))),
+            None => {
+                let ended = Error::Unavailable { message: "the server ended the subscription".into() };
+                return Some(self.failed(ended));
+            }
+        };
+        match position_of(&message) {
+            Ok(Head::Event(place)) => {
+                let log = LogPosition { commit: place.commit, prepare: place.prepare };
+                let place = Place { revision: place.revision, log };
+                match self.reader.event(self.epoch(), place) {
+                    Verdict::Emit => {
+                        self.batch.bytes += message.len();
+                        self.batch.events.push(message);
+                    }
+                    Verdict::Stale | Verdict::Late => self.sink.count(self.reader.counts()),
+                    Verdict::Impossible => {
+                        let effects = self.reader.impossible(self.epoch(), place);
+                        self.carry_out(effects);
+                    }
+                }
+                None
+            }
+            Ok(Head::Confirmation) => Some(Answer::Confirmed),
+            Ok(Head::CaughtUp) => Some(Answer::CaughtUp),
+            Ok(Head::FellBehind) => Some(Answer::FellBehind),
+            Ok(Head::Checkpoint { commit, prepare }) => {
+                Some(Answer::Checkpoint(LogPosition { commit, prepare }))
+            }
+            // what belongs to reads, and what is new
+            Ok(
+                Head::StreamNotFound
+                | Head::FirstStreamPosition(_)
+                | Head::LastStreamPosition(_)
+                | Head::LastAllPosition { .. }
+                | Head::Unknown(_),
+            ) => Some(Answer::Unknown),
+            Err(error) => {
+                let error = Error::Undecodable { what: self.which(), message: error.to_string() };
+                Some(self.failed(error))
+            }
         }
     }
 
     /// The message that comes next.
     fn which(&self) -> Which {
-        Which::after(self.reader.last())
+        match self.reader.last() {
+            None => Which::First,
+            Some(Position::Revision(revision)) => Which::After(revision),
+            Some(Position::Log(LogPosition { commit, prepare })) => Which::AfterLog { commit, prepare },
+        }
+    }
+
+    fn failed(&mut self, error: Error) -> Answer {
+        let error = self.connection.named(error);
+        let failure = failure(&error);
+        self.failure = Some(error);
+        Answer::Ended(failure)
+    }
+
+    /// What the machine calls the cause of an end, in words.
+    fn error(&mut self, cause: Cause) -> Error {
+        let patience = Spoken(self.subscription.patience);
+        let unavailable = |message| self.connection.named(Error::Unavailable { message });
+        match cause {
+            Cause::Failure => self
+                .failure
+                .take()
+                .unwrap_or_else(|| Error::Unavailable { message: "for a reason that is not known".into() }),
+            Cause::NotConnected => unavailable(format!("it could not be connected to within {patience}")),
+            Cause::NotLocated => unavailable(format!(
+                "the search for the end of the stream was not answered within {patience}"
+            )),
+            Cause::NotConfirmed => {
+                unavailable(format!("it took the subscription and did not confirm it within {patience}"))
+            }
+            Cause::BeyondEnd(beyond) => Error::PositionBeyondEnd {
+                stream: self.subscription.target.name(),
+                position: beyond.position.into_wire(),
+                last: beyond.last.map(IntoWire::into_wire),
+            },
+            Cause::Impossible(position) => Error::Undecodable {
+                what: self.which(),
+                message: format!("it names {position}, which is beyond {LARGEST}"),
+            },
+        }
+    }
+
+    fn pass_on(&mut self) {
+        if !self.batch.events.is_empty() {
+            self.sink.put(std::mem::take(&mut self.batch));
+        }
     }
 }
 
-/// The search for the stream's end beside a subscription that goes on.
-enum Looking {
-    NotYet,
-    For(BoxFuture<'static, Result<Option<End>, Error>>),
-    Done,
+fn failure(error: &Error) -> Failure {
+    if Policy::of(error).subscription { Failure::Passing } else { Failure::Final }
 }
 
-impl Looking {
-    async fn found(&mut self) -> Result<Option<End>, Error> {
+fn searched(answer: Result<Answer, Error>) -> Answer {
+    answer.unwrap_or_else(|error| Answer::NotFound(failure(&error)))
+}
+
+/// A position as errors name it.
+trait IntoWire {
+    fn into_wire(self) -> wire::error::At;
+}
+
+impl IntoWire for Position {
+    fn into_wire(self) -> wire::error::At {
         match self {
-            Self::For(search) => search.await,
-            Self::NotYet | Self::Done => std::future::pending().await,
+            Self::Revision(revision) => wire::error::At::Revision(revision),
+            Self::Log(LogPosition { commit, prepare }) => wire::error::At::Log { commit, prepare },
         }
+    }
+}
+
+async fn option<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+async fn next(answers: &mut Option<Streaming<Bytes>>) -> Option<Result<Bytes, tonic::Status>> {
+    match answers {
+        Some(answers) => answers.next().await,
+        None => pending().await,
+    }
+}
+
+async fn time(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => pending().await,
     }
 }

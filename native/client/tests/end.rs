@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use client::{OnBeyond, Subscription};
+use reader_core::Position::Revision;
 use reader_core::{Beyond, Start, State};
 use support::*;
 use tokio::sync::Semaphore;
@@ -84,7 +85,7 @@ async fn a_stream_that_ends_before_the_position_is_told_and_waited_for() {
     let connection = connection(server.local_addr());
     fill(&connection, "s", 3).await;
     let mut running = subscribe(&connection, "s", Start::After(4));
-    running.until(Given::Beyond(Some(Beyond { position: 4, last: Some(2) }))).await;
+    running.until(Given::Beyond(Some(Beyond { position: Revision(4), last: Some(Revision(2)) }))).await;
     fill(&connection, "s", 4).await;
     assert_eq!(running.events_until(6).await, [5, 6]);
 }
@@ -93,7 +94,7 @@ async fn a_stream_that_ends_before_the_position_is_told_and_waited_for() {
 async fn a_stream_that_is_gone_is_told_and_waited_for() {
     let server = server().await;
     let mut running = subscribe(&connection(server.local_addr()), "s", Start::After(0));
-    running.until(Given::Beyond(Some(Beyond { position: 0, last: None }))).await;
+    running.until(Given::Beyond(Some(Beyond { position: Revision(0), last: None }))).await;
 }
 
 #[tokio::test]
@@ -117,7 +118,7 @@ async fn a_server_that_came_back_empty_is_found_out_on_the_way() {
     running.until(Given::State(State::Subscribed)).await;
     first.shutdown().await;
     let _second = server_at_once_free(address).await;
-    running.until(Given::Beyond(Some(Beyond { position: 2, last: None }))).await;
+    running.until(Given::Beyond(Some(Beyond { position: Revision(2), last: None }))).await;
 }
 
 /// The port of a server that stopped is free a moment later.

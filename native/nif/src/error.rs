@@ -4,14 +4,14 @@ use std::io;
 
 use client::AppendError;
 use rustler::{Atom, Encoder, Env, Term};
-use wire::error::{Error, Expected, Reason, Which};
+use wire::error::{At, Error, Expected, Reason, Which};
 
 use crate::account::timed;
 
 mod atoms {
     rustler::atoms! {
         stream, expected, actual, maximum, host, port, code, any, no_stream, stream_exists, size, revision,
-        after_revision, before_revision, position, last_revision, nil, may_have_been_written,
+        after_revision, after_position, before_revision, position, last_revision, nil, may_have_been_written,
     }
 }
 
@@ -114,8 +114,8 @@ fn details<'a>(env: Env<'a>, error: &Error) -> Vec<(Atom, Term<'a>)> {
         }
         Error::PositionBeyondEnd { stream, position, last } => vec![
             (atoms::stream(), stream.encode(env)),
-            (atoms::position(), position.encode(env)),
-            (atoms::last_revision(), last.encode(env)),
+            (atoms::position(), at(env, *position)),
+            (atoms::last_revision(), last.map(|last| at(env, last)).encode(env)),
         ],
         _ => Vec::new(),
     }
@@ -125,9 +125,20 @@ fn which(env: Env<'_>, which: Which) -> Vec<(Atom, Term<'_>)> {
     match which {
         Which::Event(revision) => vec![(atoms::revision(), revision.encode(env))],
         Which::After(revision) => vec![(atoms::after_revision(), revision.encode(env))],
+        Which::AfterLog { commit, prepare } => {
+            vec![(atoms::after_position(), at(env, At::Log { commit, prepare }))]
+        }
         Which::Before(revision) => vec![(atoms::before_revision(), revision.encode(env))],
         Which::First => vec![(atoms::after_revision(), atoms::nil().encode(env))],
         Which::Answer => Vec::new(),
+    }
+}
+
+/// A revision, or `{commit, prepare}`.
+fn at(env: Env<'_>, at: At) -> Term<'_> {
+    match at {
+        At::Revision(revision) => revision.encode(env),
+        At::Log { commit, prepare } => (commit, prepare).encode(env),
     }
 }
 

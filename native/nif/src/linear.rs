@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use client::{Limits, OnBeyond, Subscription as Wanted};
-use reader_core::{Backoff, Start, State};
+use reader_core::{Backoff, Start, State, Target};
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use stage_core::{DemandDispatcher, DemandOptions};
 use tokio::task::AbortHandle;
@@ -101,8 +101,7 @@ fn linear_open<'a>(
     let stream: Binary<'a> = argument::any("stream_name", stream, "a binary")?;
     let beyond = [(atoms::wait(), OnBeyond::Wait), (atoms::stop(), OnBeyond::Stop)];
     let wanted = Wanted {
-        stream: Bytes::copy_from_slice(stream.as_slice()),
-        from,
+        target: Target::Stream { name: Bytes::copy_from_slice(stream.as_slice()), from },
         resolve_links,
         max_message_size,
         on_beyond: argument::one_of("on_position_beyond_end", on_beyond, &beyond)?,

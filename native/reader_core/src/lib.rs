@@ -1,15 +1,26 @@
-//! A subscription as a state machine: no sockets, no tasks, no clock.
+//! The whole life of a subscription as one deterministic machine: no sockets, no tasks, no clock.
 //!
-//! - [`Reader`]: what to do next, and what to do with each event; driven by whoever owns the connection
+//! - [`Reader`]: told what happens ([`Input`], events), answers what is to be done ([`Effect`])
+//! - [`Target`]: a stream, or the log of all streams, whole or through a [`Filter`]
 //! - [`Standing`]: what of that is true for the consumers, who lag behind
 //! - [`Backoff`]: how long to wait before the next attempt
 //!
-//! Time and chance are arguments, so a whole life of a subscription can be played in a test.
+//! Time is an argument and chance has a seed, so a whole life of a subscription can be played in a test.
 
 mod backoff;
+mod epoch;
+mod messages;
+mod position;
 mod reader;
+mod settings;
 mod standing;
+mod target;
 
 pub use backoff::Backoff;
-pub use reader::{Beyond, Fate, Progress, Reader, Start, State, Step, Verdict};
-pub use standing::{Epoch, Standing};
+pub use epoch::Epoch;
+pub use messages::{Answer, Beyond, Cause, Counts, Effect, Failure, Input, Report, State, Verdict};
+pub use position::{LARGEST, LogPosition, Place, Position};
+pub use reader::Reader;
+pub use settings::{OnBeyond, Settings};
+pub use standing::Standing;
+pub use target::{Filter, InvalidFilter, Pattern, Start, Subject, Target};

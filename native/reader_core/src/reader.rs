@@ -1,126 +1,86 @@
-//! The states of one subscription to one stream.
+//! One subscription through all its connections.
 
 use std::time::Duration;
 
-use crate::{Backoff, Epoch};
+use fastrand::Rng;
 
-/// Where a subscription begins. Positions are exclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// With the first event of the stream.
-    Beginning,
-    /// With the first event appended from now on.
-    End,
-    /// With the first event after this revision.
-    After(u64),
-}
+use crate::Epoch;
+use crate::messages::{Answer, Beyond, Cause, Counts, Effect, Failure, Input, Report, State, Verdict};
+use crate::position::{LogPosition, Place, Point, Position};
+use crate::settings::{OnBeyond, Settings};
+use crate::target::Start;
 
-/// What a subscription is doing.
+/// The steps of an attempt, and until when each may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Asking the server for the subscription, for the first time or again.
-    Connecting,
-    /// Emitting events that were there already.
-    Reading,
-    /// Emitting events as they are appended.
-    Subscribed,
-    /// Waiting before the next attempt.
-    BackingOff,
-    /// Over: the server's answer cannot be changed by asking again.
+enum Phase {
+    New,
+    Connecting { until: Duration },
+    Locating { until: Duration },
+    Subscribing { until: Duration },
+    Open(Search),
+    BackingOff { until: Duration },
     Stopped,
 }
 
-/// What the owner of the connection has to do next.
+/// The search for the end beside a subscription that goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Find the revision of the stream's last event and report it with [`Reader::end_located`].
-    LocateEnd,
-    /// Subscribe from here.
-    Subscribe(Start),
+enum Search {
+    NotYet,
+    End { until: Duration },
+    Deletion { until: Duration },
+    Over,
 }
 
-/// What to do with an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Pass it on.
-    Emit,
-    /// It, or a later one, was passed on before: drop it.
-    Stale,
-}
-
-/// What a message that is not an event has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// The state is another one now.
-    Changed(State),
-    /// Nothing that anybody could see.
-    Same,
-}
-
-/// What becomes of a subscription whose call has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// Try again after this wait.
-    Retry(Duration),
-    /// Asking again cannot help.
-    Stop,
-}
-
-/// A stream that ends before the position that its subscription goes on from: a server that came back empty, or
-/// from an older backup. Nothing comes until the stream has grown past the position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Beyond {
-    /// The revision that the subscription goes on after.
-    pub position: u64,
-    /// The revision of the stream's last event; `None` when there is no such stream.
-    pub last: Option<u64>,
-}
-
-/// What is known of the stream's end, as seen from the position of the subscription.
+/// What is known of the end, as seen from the position of the subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Nothing that matters: there is no position, or an event after it has come.
+    /// Nothing that matters: there is no position, or something after it has come.
     Passed,
-    /// An event after the position is still to come.
+    /// Something after the position is still to come.
     Awaited,
-    /// It was asked for.
-    Known(Option<Beyond>),
 }
 
-/// One subscription through all its connections.
+/// The machine. It is driven by whoever owns the connection: carry out the effects in their order, tell what answers
+/// them, and [`Input::Tick`] when the time of [`Reader::poll_timeout`] has come.
 #[derive(Debug)]
 pub struct Reader {
+    settings: Settings,
+    chance: Rng,
+    on_log: bool,
+    start: Start<Point>,
+    phase: Phase,
     state: State,
-    from: Start,
-    last: Option<u64>,
-    end: End,
     epoch: Epoch,
-    backoff: Backoff,
+    /// The epoch whose call may deliver events.
+    open: Epoch,
+    last: Option<Point>,
+    end: End,
     failures: u32,
     confirmed_at: Option<Duration>,
     confirmations: u64,
-    stale: u64,
-    unknown: u64,
+    counts: Counts,
 }
 
 impl Reader {
-    /// A subscription that has not connected yet.
-    pub fn new(from: Start, backoff: Backoff) -> Self {
+    /// A subscription that has not connected yet: its first tick is due at once. Waits are shortened by chance, which
+    /// the seed decides.
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        let start = settings.target.start();
         Self {
+            on_log: settings.target.is_log(),
+            settings,
+            chance: Rng::with_seed(seed),
+            start,
+            phase: Phase::New,
             state: State::Connecting,
-            from,
-            last: match from {
-                Start::After(revision) => Some(revision),
-                Start::Beginning | Start::End => None,
-            },
+            epoch: Epoch::NONE,
+            open: Epoch::NEVER,
+            last: if let Start::After(point) = start { Some(point) } else { None },
             end: End::Passed,
-            epoch: Epoch::default(),
-            backoff,
             failures: 0,
             confirmed_at: None,
             confirmations: 0,
-            stale: 0,
-            unknown: 0,
+            counts: Counts::default(),
         }
     }
 
@@ -129,29 +89,19 @@ impl Reader {
         self.state
     }
 
-    /// The revision of the last event passed on, or restored.
-    pub fn last(&self) -> Option<u64> {
-        self.last
+    /// The position of the last event passed on, restored, or looked at by a filter.
+    pub fn last(&self) -> Option<Position> {
+        self.last.map(|last| last.position(self.on_log))
     }
 
-    /// Which of its connections it is on: the first one that is confirmed is 1.
+    /// Which attempt it is on; none before the first.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// How many times a subscription was confirmed after the first time.
-    pub fn reconnects(&self) -> u64 {
-        self.confirmations.saturating_sub(1)
-    }
-
-    /// Events dropped because they had been passed on before.
-    pub fn stale(&self) -> u64 {
-        self.stale
-    }
-
-    /// Messages of a kind that is not known.
-    pub fn unknown(&self) -> u64 {
-        self.unknown
+    /// What it has counted.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// How many attempts have failed since the last connection that was healthy.
@@ -159,104 +109,304 @@ impl Reader {
         self.failures
     }
 
-    /// Begins an attempt.
-    ///
-    /// The end is located once and is a fixed place from then on: were it asked for anew at every attempt, what is
-    /// appended between two attempts would be lost.
-    pub fn connect(&mut self) -> Step {
-        self.state = State::Connecting;
-        self.end = if self.last.is_some() { End::Awaited } else { End::Passed };
-        match (self.last, self.from) {
-            (Some(revision), _) => Step::Subscribe(Start::After(revision)),
-            (None, Start::End) => Step::LocateEnd,
-            (None, from) => Step::Subscribe(from),
+    /// When the next [`Input::Tick`] is due; `None`: it waits for an answer, or is over.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::New => Some(Duration::ZERO),
+            Phase::Connecting { until }
+            | Phase::Locating { until }
+            | Phase::Subscribing { until }
+            | Phase::BackingOff { until }
+            | Phase::Open(Search::End { until } | Search::Deletion { until }) => Some(until),
+            Phase::Open(Search::NotYet | Search::Over) | Phase::Stopped => None,
         }
     }
 
-    /// The end of the stream is at this revision; `None` when the stream has no events.
-    pub fn end_located(&mut self, revision: Option<u64>) -> Step {
-        self.last = revision;
-        if revision.is_none() {
-            self.from = Start::Beginning;
+    /// An event came by the call of this epoch.
+    #[inline]
+    pub fn event(&mut self, epoch: Epoch, place: Place) -> Verdict {
+        if epoch != self.open && !self.opened_by_event(epoch) {
+            return Verdict::Late;
         }
-        let step = self.connect();
-        // where the stream ends is known, as that is where it begins
-        self.end = End::Known(None);
-        step
-    }
-
-    /// The server has taken the subscription.
-    pub fn confirmed(&mut self, now: Duration) -> Progress {
-        self.confirmed_at = Some(now);
-        self.confirmations += 1;
-        self.epoch = self.epoch.next();
-        self.become_state(State::Reading)
-    }
-
-    /// An event of this revision came.
-    pub fn event(&mut self, revision: u64) -> Verdict {
-        if self.last.is_some_and(|last| revision <= last) {
-            self.stale += 1;
+        let at = if self.on_log { Point::of_log(place.log) } else { Point::of_revision(place.revision) };
+        if self.last.is_some_and(|last| at <= last) {
+            self.counts.stale += 1;
             return Verdict::Stale;
         }
-        self.last = Some(revision);
+        if !at.is_possible() {
+            return Verdict::Impossible;
+        }
+        self.last = Some(at);
         self.end = End::Passed;
         Verdict::Emit
     }
 
-    /// The server has sent all there was. It says so again whenever it had to catch up silently.
-    pub fn caught_up(&mut self) -> Progress {
-        self.become_state(State::Subscribed)
-    }
-
-    /// Whether the stream's end has to be looked for, and its last revision told to [`Reader::end_seen`]: the server
-    /// has sent all there is after the position, and that was nothing. It is asked once for each connection, while
-    /// that goes on; a subscription that has something to read never asks.
-    pub fn awaits_end(&self) -> bool {
-        self.state == State::Subscribed && self.end == End::Awaited
-    }
-
-    /// The stream's last event has this revision; `None` when there is no such stream.
-    ///
-    /// Revisions only grow, so a stream that ends before the position after the subscription was made did so before,
-    /// too. One that has grown past it meanwhile cannot be told from one that was never shorter.
-    pub fn end_seen(&mut self, last: Option<u64>) -> Option<Beyond> {
-        let (End::Awaited, Some(position)) = (self.end, self.last) else { return None };
-        let beyond = last.is_none_or(|last| last < position).then_some(Beyond { position, last });
-        self.end = End::Known(beyond);
-        beyond
-    }
-
-    /// The server is catching up again.
-    pub fn fell_behind(&mut self) -> Progress {
-        self.become_state(State::Reading)
-    }
-
-    /// A message of a kind that this version does not know: counted, never fatal.
-    pub fn unknown_message(&mut self) {
-        self.unknown += 1;
-    }
-
-    /// The call, or the attempt to make it, has ended.
-    pub fn ended(&mut self, retryable: bool, now: Duration, chance: f64) -> Fate {
-        if !retryable {
-            self.state = State::Stopped;
-            return Fate::Stop;
+    /// An event is as good as the confirmation that should have come before it: there is a subscription.
+    #[cold]
+    fn opened_by_event(&mut self, epoch: Epoch) -> bool {
+        let opens = epoch == self.epoch && matches!(self.phase, Phase::Subscribing { .. });
+        if opens {
+            self.become_open();
+        } else {
+            self.counts.late += 1;
         }
-        let lasted = self.confirmed_at.take().map(|since| now.saturating_sub(since));
-        if lasted.is_some_and(|lasted| lasted >= self.backoff.healthy_after) {
+        opens
+    }
+
+    /// What follows from [`Verdict::Impossible`]: events after it could not be resumed from.
+    pub fn impossible(&mut self, epoch: Epoch, place: Place) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if epoch == self.open {
+            let position =
+                if self.on_log { Position::Log(place.log) } else { Position::Revision(place.revision) };
+            self.stop(Cause::Impossible(position), &mut effects);
+        }
+        effects
+    }
+
+    /// Something happened at this time, which never goes back.
+    pub fn handle(&mut self, input: Input, now: Duration) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Tick => self.tick(now, &mut effects),
+            Input::Answer(epoch, answer) if epoch == self.epoch => self.answer(answer, now, &mut effects),
+            Input::Answer(..) => self.counts.late += 1,
+        }
+        effects
+    }
+
+    fn tick(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        if self.poll_timeout().is_none_or(|until| now < until) {
+            return;
+        }
+        match self.phase {
+            Phase::New | Phase::BackingOff { .. } => self.connect(now, effects),
+            Phase::Connecting { .. } => self.drop_out(Cause::NotConnected, now, effects),
+            Phase::Locating { .. } => self.drop_out(Cause::NotLocated, now, effects),
+            Phase::Subscribing { .. } => self.drop_out(Cause::NotConfirmed, now, effects),
+            Phase::Open(Search::End { .. } | Search::Deletion { .. }) => {
+                effects.push(Effect::GiveUp(self.epoch));
+                self.search_is_over();
+            }
+            Phase::Open(Search::NotYet | Search::Over) | Phase::Stopped => {}
+        }
+    }
+
+    fn connect(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        self.epoch = self.epoch.next();
+        self.state = State::Connecting;
+        self.phase = Phase::Connecting { until: self.patient(now) };
+        effects.extend([Effect::Report(Report::Connecting), Effect::Connect(self.epoch)]);
+    }
+
+    fn answer(&mut self, answer: Answer, now: Duration, effects: &mut Vec<Effect>) {
+        let is_subscribed = matches!(self.phase, Phase::Subscribing { .. } | Phase::Open(_));
+        let has_connection = is_subscribed || matches!(self.phase, Phase::Locating { .. });
+        match (self.phase, answer) {
+            (Phase::Connecting { .. }, Answer::Connected) => self.connected(now, effects),
+            (Phase::Connecting { .. }, Answer::Ended(failure)) => self.ended(failure, now, effects),
+            (_, Answer::Ended(failure)) if has_connection => self.ended(failure, now, effects),
+            (Phase::Locating { .. }, Answer::Found(end)) => self.located(end, now, effects),
+            (Phase::Locating { .. }, Answer::NotFound(failure)) => self.ended(failure, now, effects),
+            (Phase::Open(Search::End { .. }), Answer::Found(end)) => self.found(end, now, effects),
+            (Phase::Open(Search::End { .. }), Answer::NotFound(_)) => self.search_is_over(),
+            // metadata that nobody may read says nothing; then the stream counts as missing
+            (Phase::Open(Search::Deletion { .. }), Answer::NotFound(Failure::Final)) => {
+                self.end_seen(None, effects);
+            }
+            (Phase::Open(Search::Deletion { .. }), Answer::NotFound(_)) => self.search_is_over(),
+            (Phase::Open(Search::Deletion { .. }), Answer::Deleted(true)) => {
+                // it goes on with its next revision, so it is no shorter than it was
+                self.search_is_over();
+                effects.push(Effect::Report(Report::Beyond(None)));
+            }
+            (Phase::Open(Search::Deletion { .. }), Answer::Deleted(false)) => self.end_seen(None, effects),
+            (_, Answer::Confirmed) if is_subscribed => self.confirmed(now, effects),
+            (_, Answer::CaughtUp) if is_subscribed => self.caught_up(now, effects),
+            (_, Answer::FellBehind) if is_subscribed => {
+                self.become_open();
+                self.become_state(State::Reading, effects);
+            }
+            (_, Answer::Checkpoint(position)) if is_subscribed => self.checkpoint(position, effects),
+            (_, Answer::Unknown) if is_subscribed => self.counts.unknown += 1,
+            (
+                _,
+                Answer::Connected
+                | Answer::Found(_)
+                | Answer::NotFound(_)
+                | Answer::Deleted(_)
+                | Answer::Confirmed
+                | Answer::CaughtUp
+                | Answer::FellBehind
+                | Answer::Checkpoint(_)
+                | Answer::Unknown
+                | Answer::Ended(_),
+            ) => self.counts.late += 1,
+        }
+    }
+
+    /// The end is located once and is a fixed place from then on: were it asked for anew at every attempt, what is
+    /// appended between two attempts would be lost.
+    fn connected(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        if self.last.is_none() && self.start == Start::End {
+            self.phase = Phase::Locating { until: self.patient(now) };
+            effects.push(Effect::FindEnd(self.epoch));
+        } else {
+            self.end = if self.last.is_some() { End::Awaited } else { End::Passed };
+            self.subscribe(now, effects);
+        }
+    }
+
+    fn located(&mut self, end: Option<Position>, now: Duration, effects: &mut Vec<Effect>) {
+        match end.map(|position| self.point(position)).transpose() {
+            Ok(last) => {
+                self.last = last;
+                self.start = Start::Beginning;
+                // where it ends is known, as that is where it begins
+                self.end = End::Passed;
+                effects.push(Effect::Report(Report::Located(end)));
+                self.subscribe(now, effects);
+            }
+            Err(cause) => self.stop(cause, effects),
+        }
+    }
+
+    fn subscribe(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Subscribing { until: self.patient(now) };
+        let from = self.last.map_or(self.start, Start::After);
+        effects.push(Effect::Subscribe(self.epoch, self.settings.target.from(from)));
+    }
+
+    fn confirmed(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        if self.confirmed_at.is_some() {
+            self.counts.unknown += 1;
+            return;
+        }
+        self.confirmed_at = Some(now);
+        self.counts.reconnects = self.confirmations;
+        self.confirmations += 1;
+        self.become_open();
+        let taken = Report::Taken { epoch: self.epoch, after: self.last() };
+        effects.push(Effect::Report(taken));
+        self.become_state(State::Reading, effects);
+    }
+
+    fn become_open(&mut self) {
+        if matches!(self.phase, Phase::Subscribing { .. }) {
+            self.open = self.epoch;
+            self.phase = Phase::Open(Search::NotYet);
+        }
+    }
+
+    /// The end is looked for when the server has sent all there is after the position, and that was nothing: once for
+    /// each connection, while that goes on. A subscription that has something to read never asks.
+    fn caught_up(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        self.become_open();
+        self.become_state(State::Subscribed, effects);
+        if self.end == End::Awaited && self.phase == Phase::Open(Search::NotYet) {
+            self.phase = Phase::Open(Search::End { until: self.patient(now) });
+            effects.push(Effect::FindEnd(self.epoch));
+        }
+    }
+
+    fn found(&mut self, end: Option<Position>, now: Duration, effects: &mut Vec<Effect>) {
+        match end.map(|position| self.point(position)).transpose() {
+            // one that was deleted is no shorter than it was
+            Ok(None) if !self.on_log && self.end == End::Awaited => {
+                self.phase = Phase::Open(Search::Deletion { until: self.patient(now) });
+                effects.push(Effect::FindDeletion(self.epoch));
+            }
+            Ok(last) => self.end_seen(last, effects),
+            Err(cause) => self.stop(cause, effects),
+        }
+    }
+
+    /// It is made again on the next connection. One that failed says nothing.
+    fn search_is_over(&mut self) {
+        self.phase = Phase::Open(Search::Over);
+    }
+
+    /// Positions only grow, so what ends before the position after the subscription was made did so before, too. What has
+    /// grown past it meanwhile cannot be told from what was never shorter.
+    fn end_seen(&mut self, last: Option<Point>, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Open(Search::Over);
+        let beyond = match (self.end, self.last) {
+            (End::Awaited, Some(position)) if last.is_none_or(|last| last < position) => Some(Beyond {
+                position: position.position(self.on_log),
+                last: last.map(|last| last.position(self.on_log)),
+            }),
+            (End::Awaited | End::Passed, _) => None,
+        };
+        effects.push(Effect::Report(Report::Beyond(beyond)));
+        if let (Some(beyond), OnBeyond::Stop) = (beyond, self.settings.on_beyond) {
+            self.stop(Cause::BeyondEnd(beyond), effects);
+        }
+    }
+
+    /// What comes after a checkpoint comes after all that it speaks of, so reading goes on behind it.
+    fn checkpoint(&mut self, position: LogPosition, effects: &mut Vec<Effect>) {
+        self.become_open();
+        if !self.on_log {
+            self.counts.unknown += 1;
+            return;
+        }
+        match self.point(Position::Log(position)) {
+            Ok(at) if self.last.is_none_or(|last| at > last) => {
+                self.last = Some(at);
+                self.end = End::Passed;
+                let report = Report::Checkpoint(self.epoch, Position::Log(position));
+                effects.push(Effect::Report(report));
+            }
+            Ok(_) => {}
+            Err(cause) => self.stop(cause, effects),
+        }
+    }
+
+    fn point(&self, position: Position) -> Result<Point, Cause> {
+        let point = Point::of(position);
+        let fits = point.is_possible() && position.revision().is_none() == self.on_log;
+        if fits { Ok(point) } else { Err(Cause::Impossible(position)) }
+    }
+
+    fn ended(&mut self, failure: Failure, now: Duration, effects: &mut Vec<Effect>) {
+        match failure {
+            Failure::Passing => self.drop_out(Cause::Failure, now, effects),
+            Failure::Final => self.stop(Cause::Failure, effects),
+        }
+    }
+
+    fn drop_out(&mut self, cause: Cause, now: Duration, effects: &mut Vec<Effect>) {
+        let lasted = self.confirmed_at.map(|since| now.saturating_sub(since));
+        let was_taken = lasted.is_some();
+        if lasted.is_some_and(|lasted| lasted >= self.settings.backoff.healthy_after) {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
-        self.state = State::BackingOff;
-        Fate::Retry(self.backoff.wait(self.failures, chance))
+        let wait = self.settings.backoff.wait(self.failures, self.chance.f64());
+        self.close(Phase::BackingOff { until: now.saturating_add(wait) }, State::BackingOff, effects);
+        effects.push(Effect::Report(Report::Dropped { cause, wait, was_taken }));
     }
 
-    fn become_state(&mut self, state: State) -> Progress {
-        if self.state == state {
-            return Progress::Same;
+    fn stop(&mut self, cause: Cause, effects: &mut Vec<Effect>) {
+        self.close(Phase::Stopped, State::Stopped, effects);
+        effects.push(Effect::Report(Report::Stopped(cause)));
+    }
+
+    fn close(&mut self, phase: Phase, state: State, effects: &mut Vec<Effect>) {
+        (self.phase, self.state) = (phase, state);
+        self.open = Epoch::NEVER;
+        self.confirmed_at = None;
+        effects.push(Effect::Close(self.epoch));
+    }
+
+    fn become_state(&mut self, state: State, effects: &mut Vec<Effect>) {
+        if self.state != state {
+            self.state = state;
+            effects.push(Effect::Report(Report::State(self.epoch, state)));
         }
-        self.state = state;
-        Progress::Changed(state)
+    }
+
+    fn patient(&self, now: Duration) -> Duration {
+        now.saturating_add(self.settings.patience)
     }
 }

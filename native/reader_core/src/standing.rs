@@ -1,16 +1,6 @@
 //! What a subscription is doing, as its consumers see it.
 
-use crate::State;
-
-/// Which connection of a subscription: what belongs to an older one says nothing of the one that stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Epoch(u64);
-
-impl Epoch {
-    pub(crate) fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
+use crate::{Epoch, State};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Connection {

@@ -1,202 +1,440 @@
-//! Whole lives of a subscription, played against a model of a server.
+//! Lives of a subscription, step by step.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::Duration;
 
-use proptest::prelude::*;
-use reader_core::{Backoff, Beyond, Epoch, Fate, Progress, Reader, Start, State, Step, Verdict};
+use reader_core::{
+    Answer, Backoff, Beyond, Cause, Counts, Effect, Epoch, Failure, Filter, Input, LARGEST, LogPosition,
+    OnBeyond, Pattern, Place, Position, Reader, Report, Settings, Start, State, Subject, Target, Verdict,
+};
 
-const NOW: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);
 
-fn reader(from: Start) -> Reader {
-    Reader::new(from, Backoff::default())
+/// A machine, its time, and what it did last.
+struct Life {
+    reader: Reader,
+    now: Duration,
+}
+
+fn life_of(target: Target, on_beyond: OnBeyond) -> Life {
+    let settings = Settings { target, on_beyond, backoff: Backoff::default(), patience: PATIENCE };
+    Life { reader: Reader::new(settings, 7), now: SECOND }
+}
+
+fn stream(from: Start) -> Target {
+    Target::Stream { name: "s".into(), from }
+}
+
+fn life(from: Start) -> Life {
+    life_of(stream(from), OnBeyond::Wait)
+}
+
+fn all(from: Start<LogPosition>) -> Target {
+    let pattern = Pattern::Prefixes(vec!["order-".into()]);
+    let filter = Filter::new(Subject::Stream, pattern, 32, 1).expect("a good filter");
+    Target::All { from, filter: Some(filter) }
+}
+
+fn log(position: u64) -> LogPosition {
+    LogPosition { commit: position, prepare: position }
+}
+
+fn at(revision: u64) -> Place {
+    Place { revision, log: log(1000 + revision) }
+}
+
+fn beyond(position: u64, last: Option<u64>) -> Beyond {
+    Beyond { position: Position::Revision(position), last: last.map(Position::Revision) }
+}
+
+impl Life {
+    fn tick(&mut self) -> Vec<Effect> {
+        self.now = self.now.max(self.reader.poll_timeout().expect("something is waited for"));
+        self.reader.handle(Input::Tick, self.now)
+    }
+
+    fn hear(&mut self, answer: Answer) -> Vec<Effect> {
+        self.reader.handle(Input::Answer(self.reader.epoch(), answer), self.now)
+    }
+
+    fn hear_all<const N: usize>(&mut self, answers: [Answer; N]) -> Vec<Effect> {
+        answers.map(|answer| self.hear(answer)).concat()
+    }
+
+    fn event(&mut self, revision: u64) -> Verdict {
+        self.reader.event(self.reader.epoch(), at(revision))
+    }
+
+    /// What is subscribed to by the attempt that begins now.
+    fn attempt(&mut self) -> Target {
+        self.tick();
+        subscribed(&self.hear(Answer::Connected))
+    }
+
+    fn live(mut self) -> Self {
+        self.attempt();
+        self.hear(Answer::Confirmed);
+        self
+    }
+
+    fn wait_after(&mut self, answer: Answer) -> Duration {
+        match self.hear(answer).pop() {
+            Some(Effect::Report(Report::Dropped { wait, .. })) => wait,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn subscribed(effects: &[Effect]) -> Target {
+    match effects.last() {
+        Some(Effect::Subscribe(_, target)) => target.clone(),
+        other => panic!("{other:?} is no subscription"),
+    }
+}
+
+const PASSING: Answer = Answer::Ended(Failure::Passing);
+
+#[test]
+fn an_attempt_is_a_connection_then_a_call_then_its_confirmation() {
+    let mut life = life(Start::Beginning);
+    assert_eq!(life.reader.poll_timeout(), Some(Duration::ZERO));
+    let epoch = Epoch::new(1);
+    assert_eq!(life.tick(), [Effect::Report(Report::Connecting), Effect::Connect(epoch)]);
+    assert_eq!(life.hear(Answer::Connected), [Effect::Subscribe(epoch, stream(Start::Beginning))]);
+    let taken = [Report::Taken { epoch, after: None }, Report::State(epoch, State::Reading)];
+    assert_eq!(life.hear(Answer::Confirmed), taken.map(Effect::Report));
+    assert_eq!(life.reader.poll_timeout(), None);
+    let caught_up = [Effect::Report(Report::State(epoch, State::Subscribed))];
+    assert_eq!(life.hear(Answer::CaughtUp), caught_up);
 }
 
 #[test]
-fn a_reader_resumes_after_the_last_event_it_passed_on() {
-    let mut reader = reader(Start::Beginning);
-    assert_eq!(reader.connect(), Step::Subscribe(Start::Beginning));
-    reader.confirmed(NOW);
-    assert_eq!(reader.event(0), Verdict::Emit);
-    assert_eq!(reader.event(1), Verdict::Emit);
-    assert!(matches!(reader.ended(true, NOW, 0.5), Fate::Retry(_)));
-    assert_eq!(reader.connect(), Step::Subscribe(Start::After(1)));
+fn a_subscription_resumes_after_the_last_event_it_passed_on() {
+    let mut life = life(Start::Beginning).live();
+    assert_eq!([life.event(0), life.event(1)], [Verdict::Emit; 2]);
+    life.hear(PASSING);
+    assert_eq!(life.attempt(), stream(Start::After(1)));
 }
 
 #[test]
 fn revision_zero_is_a_position_like_any_other() {
-    assert_eq!(reader(Start::After(0)).connect(), Step::Subscribe(Start::After(0)));
+    assert_eq!(life(Start::After(0)).attempt(), stream(Start::After(0)));
 }
 
 #[test]
 fn gaps_in_the_revisions_are_no_reason_to_drop_events() {
-    let mut reader = reader(Start::After(5));
-    assert_eq!(reader.event(8), Verdict::Emit);
-    assert_eq!(reader.event(6), Verdict::Stale);
+    let mut life = life(Start::After(5)).live();
+    assert_eq!(life.event(8), Verdict::Emit);
+    assert_eq!(life.event(6), Verdict::Stale);
+    assert_eq!(life.event(8), Verdict::Stale);
+    assert_eq!(life.reader.counts().stale, 2);
 }
 
 #[test]
 fn the_end_is_located_once_and_then_stays_where_it_was() {
-    let mut reader = reader(Start::End);
-    assert_eq!(reader.connect(), Step::LocateEnd);
-    assert_eq!(reader.end_located(Some(9)), Step::Subscribe(Start::After(9)));
-    reader.ended(true, NOW, 0.0);
-    assert_eq!(reader.connect(), Step::Subscribe(Start::After(9)));
+    let mut life = life(Start::End);
+    life.tick();
+    assert_eq!(life.hear(Answer::Connected), [Effect::FindEnd(Epoch::new(1))]);
+    let found = life.hear(Answer::Found(Some(Position::Revision(9))));
+    assert_eq!(found[0], Effect::Report(Report::Located(Some(Position::Revision(9)))));
+    assert_eq!(subscribed(&found), stream(Start::After(9)));
+    life.hear(PASSING);
+    assert_eq!(life.attempt(), stream(Start::After(9)));
 }
 
 #[test]
 fn the_end_of_a_stream_that_does_not_exist_is_its_beginning() {
-    let mut reader = reader(Start::End);
-    assert_eq!(reader.end_located(None), Step::Subscribe(Start::Beginning));
-    reader.ended(true, NOW, 0.0);
-    assert_eq!(reader.connect(), Step::Subscribe(Start::Beginning));
+    let mut life = life(Start::End);
+    life.tick();
+    life.hear(Answer::Connected);
+    assert_eq!(subscribed(&life.hear(Answer::Found(None))), stream(Start::Beginning));
+    life.hear(PASSING);
+    assert_eq!(life.attempt(), stream(Start::Beginning));
+}
+
+#[test]
+fn an_end_that_could_not_be_found_is_looked_for_again() {
+    for answer in [Answer::NotFound(Failure::Passing), PASSING] {
+        let mut life = life(Start::End);
+        life.tick();
+        life.hear(Answer::Connected);
+        assert_eq!(life.hear(answer)[0], Effect::Close(Epoch::new(1)));
+        life.tick();
+        assert_eq!(life.hear(Answer::Connected), [Effect::FindEnd(Epoch::new(2))]);
+    }
+}
+
+#[test]
+fn every_step_has_its_time_and_says_which_it_was() {
+    for (from, steps, cause) in [
+        (Start::Beginning, &[][..], Cause::NotConnected),
+        (Start::End, &[Answer::Connected], Cause::NotLocated),
+        (Start::Beginning, &[Answer::Connected], Cause::NotConfirmed),
+        // what is not known confirms nothing
+        (Start::Beginning, &[Answer::Connected, Answer::Unknown], Cause::NotConfirmed),
+        (Start::End, &[Answer::Connected, Answer::Found(None)], Cause::NotConfirmed),
+    ] {
+        let mut life = life(from);
+        life.tick();
+        for step in steps {
+            life.hear(*step);
+        }
+        let began = life.now;
+        assert_eq!(life.reader.handle(Input::Tick, began + PATIENCE - Duration::from_nanos(1)), []);
+        let effects = life.tick();
+        assert_eq!(life.now, began + PATIENCE);
+        assert_eq!(effects[0], Effect::Close(Epoch::new(1)));
+        let Effect::Report(Report::Dropped { cause: told, was_taken: false, .. }) = &effects[1] else {
+            panic!("{effects:?}");
+        };
+        assert_eq!(*told, cause);
+    }
 }
 
 #[test]
 fn caught_up_may_come_any_number_of_times() {
-    let mut reader = reader(Start::Beginning);
-    reader.connect();
-    assert_eq!(reader.confirmed(NOW), Progress::Changed(State::Reading));
-    assert_eq!(reader.caught_up(), Progress::Changed(State::Subscribed));
-    assert_eq!(reader.caught_up(), Progress::Same);
-    assert_eq!(reader.fell_behind(), Progress::Changed(State::Reading));
+    let mut life = life(Start::Beginning).live();
+    let state = |state| [Effect::Report(Report::State(Epoch::new(1), state))];
+    assert_eq!(life.hear(Answer::CaughtUp), state(State::Subscribed));
+    assert_eq!(life.hear(Answer::CaughtUp), []);
+    assert_eq!(life.hear(Answer::FellBehind), state(State::Reading));
+    assert_eq!(life.hear(Answer::CaughtUp), state(State::Subscribed));
 }
 
-fn caught_up_after(position: u64) -> Reader {
-    let mut reader = reader(Start::After(position));
-    reader.connect();
-    reader.confirmed(NOW);
-    reader
+#[test]
+fn an_event_before_the_confirmation_is_passed_on() {
+    let mut life = life(Start::Beginning);
+    life.attempt();
+    assert_eq!(life.event(0), Verdict::Emit);
+    assert_eq!(life.reader.poll_timeout(), None);
+    assert!(!life.hear(Answer::Confirmed).is_empty());
+}
+
+#[test]
+fn a_confirmation_that_comes_twice_counts_once() {
+    let mut life = life(Start::Beginning).live();
+    assert_eq!(life.hear(Answer::Confirmed), []);
+    assert_eq!(life.reader.counts(), Counts { unknown: 1, ..Counts::default() });
 }
 
 #[test]
 fn a_stream_that_ends_before_the_position_is_found_out_once_the_server_has_sent_all_there_is() {
-    for last in [None, Some(0), Some(8)] {
-        let mut reader = caught_up_after(9);
-        assert!(!reader.awaits_end());
-        reader.caught_up();
-        assert!(reader.awaits_end());
-        assert_eq!(reader.end_seen(last), Some(Beyond { position: 9, last }));
-        assert!(!reader.awaits_end());
+    for last in [Some(0), Some(8)] {
+        let mut life = life(Start::After(9)).live();
+        assert_eq!(life.hear(Answer::CaughtUp).pop(), Some(Effect::FindEnd(Epoch::new(1))));
+        let found = life.hear(Answer::Found(last.map(Position::Revision)));
+        assert_eq!(found, [Effect::Report(Report::Beyond(Some(beyond(9, last))))]);
+        assert_eq!(life.hear_all([Answer::FellBehind, Answer::CaughtUp]).len(), 2, "it is asked once");
     }
+}
+
+#[test]
+fn a_stream_that_is_missing_was_deleted_or_is_gone() {
+    for (answer, told) in [(Answer::Deleted(true), None), (Answer::Deleted(false), Some(beyond(9, None)))] {
+        let mut life = life(Start::After(9)).live();
+        life.hear(Answer::CaughtUp);
+        assert_eq!(life.hear(Answer::Found(None)), [Effect::FindDeletion(Epoch::new(1))]);
+        assert_eq!(life.hear(answer), [Effect::Report(Report::Beyond(told))]);
+    }
+    // metadata that nobody may read says that it is gone, too
+    let mut life = life(Start::After(9)).live();
+    life.hear_all([Answer::CaughtUp, Answer::Found(None)]);
+    let told = Effect::Report(Report::Beyond(Some(beyond(9, None))));
+    assert_eq!(life.hear(Answer::NotFound(Failure::Final)), [told]);
+}
+
+#[test]
+fn nothing_is_said_of_a_missing_stream_while_nobody_answers_whether_it_was_deleted() {
+    let missing = || {
+        let mut life = life_of(stream(Start::After(9)), OnBeyond::Stop).live();
+        life.hear_all([Answer::CaughtUp, Answer::Found(None)]);
+        life
+    };
+    assert_eq!(missing().tick(), [Effect::GiveUp(Epoch::new(1))]);
+    assert_eq!(missing().hear(Answer::NotFound(Failure::Passing)), []);
+}
+
+#[test]
+fn a_position_beyond_the_end_stops_the_subscription_that_wants_it_so() {
+    let mut life = life_of(stream(Start::After(9)), OnBeyond::Stop).live();
+    life.hear(Answer::CaughtUp);
+    let stopped = life.hear(Answer::Found(Some(Position::Revision(3)))).pop();
+    let cause = Cause::BeyondEnd(beyond(9, Some(3)));
+    assert_eq!(stopped, Some(Effect::Report(Report::Stopped(cause))));
+    assert_eq!(life.reader.state(), State::Stopped);
 }
 
 #[test]
 fn a_stream_that_reaches_the_position_is_not_shorter_than_it() {
     for last in [9, 10] {
-        let mut reader = caught_up_after(9);
-        reader.caught_up();
-        assert_eq!(reader.end_seen(Some(last)), None);
-        assert!(!reader.awaits_end());
+        let mut life = life(Start::After(9)).live();
+        life.hear(Answer::CaughtUp);
+        let found = life.hear(Answer::Found(Some(Position::Revision(last))));
+        assert_eq!(found, [Effect::Report(Report::Beyond(None))]);
     }
 }
 
 #[test]
 fn the_end_is_not_looked_for_by_who_has_something_to_read() {
-    let mut reader = caught_up_after(9);
-    reader.event(10);
-    reader.caught_up();
-    assert!(!reader.awaits_end());
+    let mut read = life(Start::After(9)).live();
+    read.event(10);
     // nor by who begins with the first event, or at an end that was just found
-    let mut reader = self::reader(Start::Beginning);
-    reader.connect();
-    reader.confirmed(NOW);
-    reader.caught_up();
-    assert!(!reader.awaits_end());
-    let mut reader = self::reader(Start::End);
-    reader.end_located(Some(9));
-    reader.confirmed(NOW);
-    reader.caught_up();
-    assert!(!reader.awaits_end());
+    let first = life(Start::Beginning).live();
+    let mut end = life(Start::End);
+    end.tick();
+    end.hear_all([Answer::Connected, Answer::Found(Some(Position::Revision(9))), Answer::Confirmed]);
+    for mut life in [read, first, end] {
+        assert_eq!(life.hear(Answer::CaughtUp).len(), 1);
+        assert_eq!(life.reader.poll_timeout(), None);
+    }
 }
 
 #[test]
 fn an_event_that_comes_while_the_end_is_looked_for_is_answer_enough() {
-    let mut reader = caught_up_after(9);
-    reader.caught_up();
-    assert!(reader.awaits_end());
-    reader.event(10);
-    assert_eq!(reader.end_seen(Some(3)), None);
+    let mut life = life(Start::After(9)).live();
+    life.hear(Answer::CaughtUp);
+    life.event(10);
+    let found = life.hear(Answer::Found(Some(Position::Revision(3))));
+    assert_eq!(found, [Effect::Report(Report::Beyond(None))]);
 }
 
 #[test]
-fn the_end_is_looked_for_again_on_every_connection() {
-    let mut reader = caught_up_after(9);
-    reader.caught_up();
-    reader.end_seen(Some(9));
-    reader.ended(true, NOW, 0.0);
-    reader.connect();
-    reader.confirmed(NOW);
-    reader.caught_up();
-    assert!(reader.awaits_end());
-}
-
-#[test]
-fn every_connection_that_is_confirmed_has_an_epoch_of_its_own() {
-    let mut reader = reader(Start::Beginning);
-    let mut epochs: Vec<Epoch> = vec![reader.epoch()];
-    for _ in 0..3 {
-        reader.connect();
-        reader.confirmed(NOW);
-        epochs.push(reader.epoch());
-        reader.ended(true, NOW, 0.0);
-        reader.connect();
-        reader.ended(true, NOW, 0.0);
-        assert_eq!(epochs.last(), Some(&reader.epoch()));
+fn a_search_that_fails_or_is_not_answered_is_made_again_on_the_next_connection() {
+    for answered in [true, false] {
+        let mut life = life(Start::After(9)).live();
+        life.hear(Answer::CaughtUp);
+        if answered {
+            assert_eq!(life.hear(Answer::NotFound(Failure::Final)), []);
+        } else {
+            assert_eq!(life.tick(), [Effect::GiveUp(Epoch::new(1))]);
+        }
+        assert_eq!(life.reader.poll_timeout(), None);
+        life.hear(PASSING);
+        life.attempt();
+        let again = life.hear_all([Answer::Confirmed, Answer::CaughtUp]);
+        assert_eq!(again.last(), Some(&Effect::FindEnd(Epoch::new(2))));
     }
-    assert!(epochs.is_sorted_by(|earlier, later| earlier < later), "{epochs:?}");
+}
+
+#[test]
+fn what_belongs_to_an_older_attempt_is_dropped_and_counted() {
+    let mut life = life(Start::Beginning).live();
+    let old = life.reader.epoch();
+    life.hear(PASSING);
+    assert_eq!(life.reader.event(old, at(0)), Verdict::Late);
+    life.attempt();
+    for answer in [Answer::Connected, Answer::Confirmed, Answer::CaughtUp, Answer::Ended(Failure::Final)] {
+        assert_eq!(life.reader.handle(Input::Answer(old, answer), life.now), []);
+    }
+    assert_eq!(life.reader.event(old, at(0)), Verdict::Late);
+    assert_eq!(life.reader.counts(), Counts { late: 6, ..Counts::default() });
+    assert_eq!(life.reader.last(), None);
+}
+
+#[test]
+fn an_answer_to_a_step_that_is_over_is_dropped_and_counted() {
+    let mut life = life(Start::After(9)).live();
+    life.hear(Answer::CaughtUp);
+    life.tick();
+    for answer in [Answer::Found(None), Answer::Deleted(false), Answer::Connected] {
+        assert_eq!(life.hear(answer), []);
+    }
+    assert_eq!(life.reader.counts().late, 3);
 }
 
 #[test]
 fn a_healthy_connection_makes_the_next_failure_the_first_again() {
-    let mut reader = reader(Start::Beginning);
-    for _ in 0..5 {
-        reader.ended(true, NOW, 0.0);
+    let mut life = life(Start::Beginning);
+    for _ in 0..6 {
+        life.tick();
+        life.hear(PASSING);
     }
-    reader.confirmed(NOW);
-    assert_eq!(reader.ended(true, NOW + Duration::from_secs(11), 0.0), Fate::Retry(Backoff::default().first));
+    life.attempt();
+    life.hear(Answer::Confirmed);
+    life.now += Backoff::default().healthy_after;
+    assert!(life.wait_after(PASSING) <= Backoff::default().first);
+    assert_eq!(life.reader.failures(), 1);
 }
 
 #[test]
 fn a_connection_that_ends_at_once_does_not_shorten_the_wait() {
-    let mut reader = reader(Start::Beginning);
-    for _ in 0..5 {
-        reader.ended(true, NOW, 0.0);
+    let mut life = life(Start::Beginning);
+    for _ in 0..6 {
+        life.tick();
+        life.hear(PASSING);
     }
-    reader.confirmed(NOW);
-    assert!(matches!(reader.ended(true, NOW, 0.0), Fate::Retry(wait) if wait > Duration::from_secs(3)));
+    life.attempt();
+    life.hear(Answer::Confirmed);
+    // half of the wait at most is taken away by chance
+    assert!(life.wait_after(PASSING) >= Backoff::default().most / 2);
 }
 
 #[test]
-fn an_answer_that_asking_again_cannot_change_stops_the_reader() {
-    let mut reader = reader(Start::Beginning);
-    assert_eq!(reader.ended(false, NOW, 0.0), Fate::Stop);
-    assert_eq!(reader.state(), State::Stopped);
+fn an_answer_that_asking_again_cannot_change_is_the_end() {
+    let mut life = life(Start::Beginning).live();
+    let stopped = Effect::Report(Report::Stopped(Cause::Failure));
+    let ended = life.hear(Answer::Ended(Failure::Final));
+    assert_eq!(ended, [Effect::Close(Epoch::new(1)), stopped]);
+    assert_eq!((life.reader.state(), life.reader.poll_timeout()), (State::Stopped, None));
+    assert_eq!(life.hear_all([Answer::Connected, Answer::Confirmed, PASSING]), []);
+    assert_eq!(life.reader.handle(Input::Tick, Duration::MAX), []);
+    assert_eq!(life.event(0), Verdict::Late);
 }
 
-proptest! {
-    /// Whatever the server drops, repeats and truncates: each event once, in order, none left out.
-    #[test]
-    fn every_event_is_passed_on_once_and_in_order(
-        restored in proptest::option::of(0_u64..20),
-        calls in proptest::collection::vec((0_usize..30, 0_u64..4), 1..12),
-    ) {
-        let length = 60;
-        let start = restored.map_or(Start::Beginning, Start::After);
-        let mut reader = reader(start);
-        let mut emitted = Vec::new();
-        for (delivered, repeated) in calls.into_iter().chain([(length as usize, 0)]) {
-            let Step::Subscribe(from) = reader.connect() else { panic!("the end is not asked for") };
-            reader.confirmed(NOW);
-            let first = match from { Start::After(revision) => revision + 1, _ => 0 };
-            // a server may send some once more
-            for revision in (first.saturating_sub(repeated)..length).take(delivered) {
-                if reader.event(revision) == Verdict::Emit {
-                    emitted.push(revision);
-                }
-            }
-            reader.ended(true, NOW, 0.3);
-        }
-        let expected: Vec<_> = (restored.map_or(0, |revision| revision + 1)..length).collect();
-        prop_assert_eq!(emitted, expected);
+#[test]
+fn a_position_that_is_none_is_refused_by_name() {
+    let last = Position::Revision(LARGEST + 1);
+    let mut life = life(Start::Beginning).live();
+    assert_eq!(life.event(LARGEST), Verdict::Emit);
+    assert_eq!(life.event(LARGEST + 1), Verdict::Impossible);
+    let stopped = life.reader.impossible(life.reader.epoch(), at(LARGEST + 1)).pop();
+    assert_eq!(stopped, Some(Effect::Report(Report::Stopped(Cause::Impossible(last)))));
+    let mut life = self::life(Start::End);
+    life.tick();
+    let stopped = life.hear_all([Answer::Connected, Answer::Found(Some(last))]).pop();
+    assert_eq!(stopped, Some(Effect::Report(Report::Stopped(Cause::Impossible(last)))));
+}
+
+#[test]
+fn in_the_log_positions_are_commit_and_prepare() {
+    let mut life = life_of(all(Start::After(log(7))), OnBeyond::Wait);
+    assert_eq!(life.attempt(), all(Start::After(log(7))));
+    life.hear(Answer::Confirmed);
+    for (commit, prepare, verdict) in
+        [(7, 7, Verdict::Stale), (8, 3, Verdict::Emit), (8, 3, Verdict::Stale), (8, 8, Verdict::Emit)]
+    {
+        let place = Place { revision: 0, log: LogPosition { commit, prepare } };
+        assert_eq!(life.reader.event(life.reader.epoch(), place), verdict);
+    }
+    life.hear(PASSING);
+    assert_eq!(life.attempt(), all(Start::After(log(8))));
+}
+
+#[test]
+fn a_checkpoint_is_told_and_resumed_from() {
+    let mut life = life_of(all(Start::Beginning), OnBeyond::Wait).live();
+    let told = Report::Checkpoint(Epoch::new(1), Position::Log(log(50)));
+    assert_eq!(life.hear(Answer::Checkpoint(log(50))), [Effect::Report(told)]);
+    // one that goes back says nothing new
+    assert_eq!(life.hear(Answer::Checkpoint(log(40))), []);
+    life.hear(PASSING);
+    assert_eq!(life.attempt(), all(Start::After(log(50))));
+    life.hear(Answer::Confirmed);
+    let impossible = LogPosition { commit: 60, prepare: LARGEST + 1 };
+    let cause = Cause::Impossible(Position::Log(impossible));
+    let stopped = life.hear(Answer::Checkpoint(impossible)).pop();
+    assert_eq!(stopped, Some(Effect::Report(Report::Stopped(cause))));
+}
+
+#[test]
+fn a_log_that_ends_before_the_position_is_found_out_and_is_never_taken_for_deleted() {
+    for last in [None, Some(Position::Log(log(6)))] {
+        let mut life = life_of(all(Start::After(log(7))), OnBeyond::Wait).live();
+        life.hear(Answer::CaughtUp);
+        let beyond = Beyond { position: Position::Log(log(7)), last };
+        let found = life.hear(Answer::Found(last));
+        assert_eq!(found, [Effect::Report(Report::Beyond(Some(beyond)))]);
     }
 }

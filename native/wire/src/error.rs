@@ -172,14 +172,14 @@ pub enum Error {
         limit: u64,
     },
     /// The stream ends before the position that a subscription goes on from.
-    #[error("the stream {stream:?} {}, which is before position {position}", Ends(*last))]
+    #[error("the stream {stream:?} {}, which is before position {}", Ends(*last), Bare(*position))]
     PositionBeyondEnd {
         /// Its name.
         stream: String,
-        /// The revision that the subscription goes on after.
-        position: u64,
-        /// The revision of the stream's last event; `None` when there is no such stream.
-        last: Option<u64>,
+        /// Where the subscription goes on after.
+        position: At,
+        /// Where the last event is; `None` when there is no such stream.
+        last: Option<At>,
     },
     /// Any other failure.
     #[error("the server failed ({}): {message}", Name(*code))]
@@ -198,6 +198,13 @@ pub enum Which {
     Event(u64),
     /// The one after the event of this revision.
     After(u64),
+    /// The one after the event at this position of the log.
+    AfterLog {
+        /// The commit position.
+        commit: u64,
+        /// The prepare position.
+        prepare: u64,
+    },
     /// The one after the event of this revision, in a read backwards.
     Before(u64),
     /// The first one.
@@ -218,11 +225,28 @@ impl fmt::Display for Which {
         match self {
             Self::Event(revision) => write!(f, "the event of revision {revision}"),
             Self::After(revision) => write!(f, "the message after revision {revision}"),
+            Self::AfterLog { commit, prepare } => {
+                write!(f, "the message after position C:{commit}/P:{prepare}")
+            }
             Self::Before(revision) => write!(f, "the message before revision {revision}"),
             Self::First => f.write_str("the first message"),
             Self::Answer => f.write_str("the answer"),
         }
     }
+}
+
+/// A place in a stream, or in the log of all streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// A revision.
+    Revision(u64),
+    /// A position in the log.
+    Log {
+        /// The commit position.
+        commit: u64,
+        /// The prepare position.
+        prepare: u64,
+    },
 }
 
 /// Where a writer expects a stream to be.
@@ -303,13 +327,25 @@ impl fmt::Display for Current {
     }
 }
 
-struct Ends(Option<u64>);
+struct Ends(Option<At>);
 
 impl fmt::Display for Ends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(revision) => write!(f, "ends at revision {revision}"),
+            Some(at @ At::Revision(_)) => write!(f, "ends at revision {}", Bare(at)),
+            Some(at @ At::Log { .. }) => write!(f, "ends at position {}", Bare(at)),
             None => f.write_str("does not exist"),
+        }
+    }
+}
+
+struct Bare(At);
+
+impl fmt::Display for Bare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            At::Revision(revision) => write!(f, "{revision}"),
+            At::Log { commit, prepare } => write!(f, "C:{commit}/P:{prepare}"),
         }
     }
 }

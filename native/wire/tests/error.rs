@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::{Code, Status};
-use wire::error::{Error, Expected, Fault, Policy, Which};
+use wire::error::{At, Error, Expected, Fault, Policy, Which};
 use wire::proto::Empty;
 use wire::proto::streams::append_resp::WrongExpectedVersion;
 use wire::proto::streams::append_resp::wrong_expected_version::{
@@ -324,7 +324,11 @@ fn the_table_says_for_every_error_whether_it_is_asked_again() {
         (Error::Unimplemented { message: message() }, policy(false, false, false)),
         (Error::InvalidArgument { message: message() }, policy(false, false, false)),
         (
-            Error::PositionBeyondEnd { stream: stream(), position: 2, last: Some(1) },
+            Error::PositionBeyondEnd {
+                stream: stream(),
+                position: At::Revision(2),
+                last: Some(At::Revision(1)),
+            },
             policy(false, false, false),
         ),
     ] {

@@ -13,7 +13,7 @@ use client::{
     AppendError, Appended, Batch, Connection, Counts, Expectation, MAX_MESSAGE_SIZE, NewEvent, OnBeyond,
     PATIENCE, Report, Sink, Subscription, Time, run,
 };
-use reader_core::{Backoff, Beyond, Start, State};
+use reader_core::{Backoff, Beyond, Position, Start, State, Target};
 use server::{Options, Server, Storage};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -75,6 +75,7 @@ pub enum Given {
     State(State),
     Located(Option<u64>),
     Taken(Option<u64>),
+    Checkpoint(Position),
     Beyond(Option<Beyond>),
     Dropped,
     Stopped(&'static str),
@@ -99,8 +100,9 @@ impl Sink for Outlet {
     fn report(&self, report: Report) {
         let given = match report {
             Report::Connecting => return,
-            Report::Located(end) => Given::Located(end),
-            Report::Taken { after, .. } => Given::Taken(after),
+            Report::Located(end) => Given::Located(end.and_then(Position::revision)),
+            Report::Taken { after, .. } => Given::Taken(after.and_then(Position::revision)),
+            Report::Checkpoint(_, position) => Given::Checkpoint(position),
             Report::State(_, state) => Given::State(state),
             Report::Beyond(beyond) => Given::Beyond(beyond),
             Report::Dropped { cause, .. } => {
@@ -148,8 +150,7 @@ pub fn subscribe_with_room(connection: &Connection, stream: &str, from: Start, r
 
 pub fn wanted(stream: &str, from: Start) -> Subscription {
     Subscription {
-        stream: Bytes::copy_from_slice(stream.as_bytes()),
-        from,
+        target: Target::Stream { name: Bytes::copy_from_slice(stream.as_bytes()), from },
         resolve_links: true,
         max_message_size: MAX_MESSAGE_SIZE,
         on_beyond: OnBeyond::Wait,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use client::Taken;
-use reader_core::Beyond;
+use reader_core::{Beyond, LogPosition, Position};
 use rustler::{Atom, Encoder, Env, NifResult, Term};
 use stage_core::Dispatcher;
 use wire::error::Error;
@@ -131,9 +131,18 @@ fn reach<'a>(env: Env<'a>, inner: &mut Inner, marks: &mut Vec<Term<'a>>) {
 
 /// `%{position: revision, last_revision: revision | nil}`
 pub fn beyond(env: Env<'_>, beyond: Beyond) -> Term<'_> {
+    let last = beyond.last.map(|last| position(env, last));
     let pairs =
-        [(atoms::position(), beyond.position.encode(env)), (atoms::last_revision(), beyond.last.encode(env))];
+        [(atoms::position(), position(env, beyond.position)), (atoms::last_revision(), last.encode(env))];
     Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
+}
+
+/// A revision, or `{commit, prepare}`.
+fn position(env: Env<'_>, position: Position) -> Term<'_> {
+    match position {
+        Position::Revision(revision) => revision.encode(env),
+        Position::Log(LogPosition { commit, prepare }) => (commit, prepare).encode(env),
+    }
 }
 
 fn millis(wait: Duration) -> u64 {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use client::{Batch, Counts, Frame as ReadyFrame, Limits, ReadyQueue, Report, Sink};
-use reader_core::{Beyond, Epoch, Standing, Start, State};
+use reader_core::{Beyond, Epoch, Position, Standing, Start, State};
 use rustler::{Encoder, Env, LocalPid, NifResult, OwnedEnv, ResourceArc, Term};
 use stage_core::DemandDispatcher;
 use tokio::sync::Notify;
@@ -244,12 +244,14 @@ impl Sink for Shared {
     fn report(&self, report: Report) {
         self.change(|inner| match report {
             Report::Connecting => inner.standing.connecting(),
-            Report::Located(end) => inner.revision = inner.revision.or(end),
+            Report::Located(end) => inner.revision = inner.revision.or(end.and_then(Position::revision)),
             Report::Taken { epoch, after } => {
                 inner.standing.taken(epoch);
-                inner.note(Notice::Taken(after));
+                inner.note(Notice::Taken(after.and_then(Position::revision)));
             }
             Report::State(epoch, state) => inner.ready.mark(Mark::State(epoch, state)),
+            // a stream has none
+            Report::Checkpoint(..) => {}
             Report::Beyond(beyond) => {
                 inner.beyond = beyond;
                 if let Some(beyond) = beyond {

@@ -1,0 +1,609 @@
+//! The machine, the model of a server, and what lies between them.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use fastrand::Rng;
+use reader_core::{
+    Answer, Backoff, Beyond, Cause, Effect, Epoch, Failure, Filter, Input, LARGEST, LogPosition, OnBeyond,
+    Pattern, Position, Reader, Report, Settings, Start, State, Subject, Target, Verdict,
+};
+
+use crate::laws::{Laws, key};
+use crate::model::{Call, Message, OURS, Record, Server};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a run may go on when nothing goes wrong any more.
+const REST: Duration = Duration::from_secs(120);
+
+#[derive(Debug)]
+enum Happening {
+    /// Somebody does something to the server or the road.
+    Trouble,
+    /// Nothing goes wrong any more.
+    Peace,
+    /// A request arrives at the server.
+    Accept(Epoch, Target),
+    Search(Epoch, Wanted),
+    /// The server has time for a call.
+    Pull(Epoch),
+    /// Something arrives at the client.
+    Event(Epoch, Record),
+    Answer(Epoch, Answer, u64),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    End,
+    Deletion,
+}
+
+/// A connection as the road and the server see it.
+#[derive(Debug)]
+struct Connection {
+    call: Option<Call>,
+    /// Nothing is sent by it any more.
+    is_cut: bool,
+    /// When the last message sent by it arrives: they stay in order.
+    arrival: Duration,
+}
+
+pub struct World {
+    random: Rng,
+    now: Duration,
+    happenings: BTreeMap<(Duration, u64), Happening>,
+    happened: u64,
+    server: Server,
+    connections: BTreeMap<Epoch, Connection>,
+    reader: Reader,
+    target: Target,
+    on_beyond: OnBeyond,
+    laws: Laws,
+    is_peace: bool,
+    /// The attempt that the machine is on, whether its call was made, and whether it has heard of it.
+    epoch: Option<Epoch>,
+    has_call: bool,
+    has_heard: bool,
+    /// What the search of this attempt was answered, and whether nobody may read the metadata.
+    found: Option<Option<Position>>,
+    deleted: Option<Answer>,
+    beyond: Option<Beyond>,
+    /// The machine was told what is final.
+    is_refused: bool,
+    /// It was told a position that is none.
+    is_impossible: bool,
+    is_stopped: bool,
+    pub emitted: u64,
+    /// Whether it tells what happens.
+    is_traced: bool,
+}
+
+impl World {
+    pub fn new(seed: u64, is_traced: bool) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let mut server = Server::new();
+        let mut records = Vec::new();
+        for _ in 0..random.usize(0..40) {
+            let stream = random.u8(0..3);
+            records.extend(server.append(stream, &mut random));
+        }
+        if random.u8(0..4) == 0 {
+            server.truncate(&mut random);
+        }
+        let target = target(&server, &mut random);
+        let on_beyond = if random.u8(0..5) == 0 { OnBeyond::Stop } else { OnBeyond::Wait };
+        let mut laws = Laws::new(&target);
+        records.into_iter().for_each(|record| laws.appended(record));
+        laws.forgive(&server);
+        let settings =
+            Settings { target: target.clone(), on_beyond, backoff: Backoff::default(), patience: PATIENCE };
+        let reader = Reader::new(settings, random.u64(..));
+        let mut world = Self {
+            random,
+            now: Duration::ZERO,
+            happenings: BTreeMap::new(),
+            happened: 0,
+            server,
+            connections: BTreeMap::new(),
+            reader,
+            target,
+            on_beyond,
+            laws,
+            is_peace: false,
+            epoch: None,
+            has_call: false,
+            has_heard: false,
+            found: None,
+            deleted: None,
+            beyond: None,
+            is_refused: false,
+            is_impossible: false,
+            is_stopped: false,
+            emitted: 0,
+            is_traced,
+        };
+        let troubles = world.random.u64(5..60);
+        let mut at = Duration::ZERO;
+        for _ in 0..troubles {
+            at += Duration::from_millis(world.random.u64(0..1000));
+            world.plan(at, Happening::Trouble);
+        }
+        world.plan(at + Duration::from_millis(1), Happening::Peace);
+        world
+    }
+
+    pub fn run(&mut self) {
+        let mut rest = None;
+        loop {
+            if self.is_peace {
+                // the connection of then is cut
+                let (end, former) = *rest.get_or_insert((self.now + REST, self.reader.epoch()));
+                let settled = self.reader.epoch() > former
+                    && self.has_heard
+                    && self.reader.state() == State::Subscribed
+                    && self.laws.is_settled()
+                    && self.reader.poll_timeout().is_none();
+                if self.is_stopped && self.happenings.is_empty() || settled || self.now > end {
+                    break;
+                }
+            }
+            self.step();
+            self.check_that_something_is_waited_for();
+        }
+        self.check_the_end();
+    }
+
+    fn plan(&mut self, at: Duration, happening: Happening) {
+        self.happened += 1;
+        self.happenings.insert((at, self.happened), happening);
+    }
+
+    fn step(&mut self) {
+        let due = self.reader.poll_timeout().map(|until| until.max(self.now));
+        let next = self.happenings.first_key_value().map(|((at, _), _)| *at);
+        match (due, next) {
+            (Some(due), next) if next.is_none_or(|next| due < next) => {
+                self.now = due;
+                self.tell(Input::Tick);
+            }
+            (_, Some(_)) => {
+                let Some(((at, _), happening)) = self.happenings.pop_first() else { return };
+                self.now = at;
+                self.trace(&happening);
+                self.happen(happening);
+            }
+            (_, None) => panic!("nothing will ever happen"),
+        }
+    }
+
+    fn trace(&self, what: &impl Debug) {
+        if self.is_traced {
+            println!("{:?} {what:?}", self.now);
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Trouble => self.trouble(),
+            Happening::Peace => {
+                self.is_peace = true;
+                self.cut_all();
+            }
+            Happening::Accept(epoch, target) => self.accept(epoch, target),
+            Happening::Search(epoch, wanted) => self.search(epoch, wanted),
+            Happening::Pull(epoch) => self.pull(epoch),
+            Happening::Event(epoch, record) => self.event(epoch, record),
+            Happening::Answer(epoch, answer, age) => self.answer(epoch, answer, age),
+        }
+    }
+
+    // The road and the server.
+
+    fn trouble(&mut self) {
+        match self.random.u8(0..100) {
+            0..60 => {
+                let stream = self.random.u8(0..3);
+                for _ in 0..self.random.u8(1..6) {
+                    if let Some(record) = self.server.append(stream, &mut self.random) {
+                        self.laws.appended(record);
+                    }
+                }
+            }
+            60..74 => self.cut_all(),
+            74..80 => self.server.truncate(&mut self.random),
+            80..84 => self.server.delete(),
+            84..90 => {
+                self.server.roll_back(&mut self.random);
+                self.cut_all();
+            }
+            90 => {
+                if let Some(record) = self.server.tombstone(&mut self.random) {
+                    self.laws.appended(record);
+                }
+            }
+            91..95 => {
+                self.connections.values_mut().filter_map(|it| it.call.as_mut()).for_each(Call::fall_behind)
+            }
+            95..97 => self.say_to_all(Answer::FellBehind),
+            97 => self.say_to_all(Answer::Unknown),
+            98 => self.say_to_all(Answer::CaughtUp),
+            _ => self.say_what_is_impossible(),
+        }
+        self.laws.forgive(&self.server);
+    }
+
+    fn open(&self) -> Vec<Epoch> {
+        let open = self.connections.iter().filter(|(_, it)| !it.is_cut);
+        open.map(|(epoch, _)| *epoch).collect()
+    }
+
+    /// Ends all connections; what was under way arrives, or is lost, or arrives when nobody waits for it any more.
+    fn cut_all(&mut self) {
+        for epoch in self.open() {
+            if self.random.bool() {
+                let mut lose = self.random.bool();
+                let random = &mut self.random;
+                self.happenings.retain(|_, it| match it {
+                    Happening::Event(of, _) | Happening::Answer(of, ..) if *of == epoch => {
+                        lose |= random.u8(0..4) == 0;
+                        !lose
+                    }
+                    _ => true,
+                });
+                if let Some(connection) = self.connections.get_mut(&epoch) {
+                    connection.arrival = self.now;
+                }
+            }
+            self.send(epoch, Answer::Ended(Failure::Passing));
+            self.cut(epoch);
+        }
+    }
+
+    fn cut(&mut self, epoch: Epoch) {
+        if let Some(connection) = self.connections.get_mut(&epoch) {
+            connection.is_cut = true;
+        }
+    }
+
+    fn say_to_all(&mut self, answer: Answer) {
+        for epoch in self.open() {
+            if self.connections.get(&epoch).is_some_and(|it| it.call.is_some()) {
+                self.send(epoch, answer);
+            }
+        }
+    }
+
+    fn say_what_is_impossible(&mut self) {
+        for epoch in self.open() {
+            if self.connections.get(&epoch).is_some_and(|it| it.call.is_some()) {
+                let mut record =
+                    Record { id: 0, age: self.server.age, stream: OURS, place: Default::default() };
+                record.place.revision = LARGEST + 1;
+                record.place.log = LogPosition { commit: LARGEST, prepare: LARGEST + 1 };
+                self.deliver(epoch, Happening::Event(epoch, record));
+                // nothing can be said about what comes after it
+                self.cut(epoch);
+            }
+        }
+    }
+
+    /// How long something is on its way; now and then longer than anybody waits.
+    fn delay(&mut self) -> Duration {
+        let most = match self.random.u8(0..100) {
+            0 if !self.is_peace => 30_000,
+            1..10 => 500,
+            _ => 20,
+        };
+        Duration::from_millis(self.random.u64(0..most))
+    }
+
+    fn deliver(&mut self, epoch: Epoch, happening: Happening) {
+        let arrival = self.now + self.delay();
+        let Some(connection) = self.connections.get_mut(&epoch).filter(|it| !it.is_cut) else { return };
+        connection.arrival = connection.arrival.max(arrival);
+        let at = connection.arrival;
+        self.plan(at, happening);
+    }
+
+    fn send(&mut self, epoch: Epoch, answer: Answer) {
+        let age = self.server.age;
+        self.deliver(epoch, Happening::Answer(epoch, answer, age));
+    }
+
+    fn is_lucky(&mut self) -> bool {
+        self.is_peace || self.random.u8(0..100) < 93
+    }
+
+    fn accept(&mut self, epoch: Epoch, target: Target) {
+        if !self.is_lucky() {
+            if self.random.bool() {
+                self.send(epoch, Answer::Ended(Failure::Passing));
+                self.cut(epoch);
+            }
+            return;
+        }
+        match Call::begin(&self.server, target) {
+            Ok(call) => {
+                if let Some(connection) = self.connections.get_mut(&epoch) {
+                    connection.call = Some(call);
+                }
+                self.plan(self.now, Happening::Pull(epoch));
+            }
+            Err(failure) => {
+                self.send(epoch, Answer::Ended(failure));
+                self.cut(epoch);
+            }
+        }
+    }
+
+    fn search(&mut self, epoch: Epoch, wanted: Wanted) {
+        if !self.is_lucky() {
+            if self.random.bool() {
+                self.send(epoch, Answer::NotFound(Failure::Passing));
+            }
+            return;
+        }
+        let answer = match wanted {
+            Wanted::End => self.server.end(matches!(self.target, Target::All { .. })),
+            Wanted::Deletion if !self.is_peace && self.random.u8(0..8) == 0 => {
+                Answer::NotFound(Failure::Final)
+            }
+            Wanted::Deletion => Answer::Deleted(self.server.is_softly_deleted()),
+        };
+        self.send(epoch, answer);
+        if !self.is_lucky() {
+            self.send(epoch, answer);
+        }
+    }
+
+    fn pull(&mut self, epoch: Epoch) {
+        let Some(connection) = self.connections.get_mut(&epoch).filter(|it| !it.is_cut) else { return };
+        let Some(mut call) = connection.call.take() else { return };
+        assert!(call.is_of(&self.server), "a call outlived its server");
+        let (messages, failure) = call.pull(&self.server, &mut self.random);
+        if let Some(connection) = self.connections.get_mut(&epoch) {
+            connection.call = Some(call);
+        }
+        for message in messages {
+            // some come twice
+            let times = if self.is_lucky() { 1 } else { 2 };
+            for _ in 0..times {
+                match message {
+                    Message::Event(record) => self.deliver(epoch, Happening::Event(epoch, record)),
+                    Message::Other(answer) => self.send(epoch, answer),
+                }
+            }
+        }
+        let fails = !self.is_peace && self.random.u16(0..400) == 0;
+        match failure.or(fails.then_some(Failure::Passing)) {
+            Some(failure) => {
+                self.send(epoch, Answer::Ended(failure));
+                self.cut(epoch);
+            }
+            None => {
+                let pause = Duration::from_millis(self.random.u64(1..300));
+                self.plan(self.now + pause, Happening::Pull(epoch));
+            }
+        }
+    }
+
+    // The client.
+
+    fn event(&mut self, epoch: Epoch, record: Record) {
+        let verdict = self.reader.event(epoch, record.place);
+        let is_wanted = self.epoch == Some(epoch) && self.has_call && !self.is_stopped;
+        assert_eq!(verdict == Verdict::Late, !is_wanted, "{verdict:?} of {record:?}");
+        match verdict {
+            Verdict::Emit => {
+                self.emitted += 1;
+                self.laws.emitted(record);
+                self.beyond = None;
+                self.has_heard = true;
+            }
+            Verdict::Stale => {
+                let at = if matches!(self.target, Target::All { .. }) {
+                    key(Position::Log(record.place.log))
+                } else {
+                    key(Position::Revision(record.place.revision))
+                };
+                assert!(self.laws.floor.is_some_and(|floor| at <= floor), "dropped: {record:?}");
+            }
+            Verdict::Late => {}
+            Verdict::Impossible => {
+                assert_eq!(record.id, 0, "{record:?} is possible");
+                self.is_impossible = true;
+                let effects = self.reader.impossible(epoch, record.place);
+                self.carry_out(effects, record.age);
+                assert!(self.is_stopped, "it goes on after what it cannot resume from");
+            }
+        }
+    }
+
+    fn answer(&mut self, epoch: Epoch, answer: Answer, age: u64) {
+        let is_current = self.epoch == Some(epoch) && !self.is_stopped;
+        let late = self.reader.counts().late;
+        if is_current {
+            match answer {
+                Answer::Found(found) => self.found = self.found.or(Some(found)),
+                Answer::Deleted(_) | Answer::NotFound(_) => self.deleted = Some(answer),
+                Answer::Confirmed => self.has_heard = true,
+                Answer::CaughtUp | Answer::FellBehind | Answer::Checkpoint(_) => self.has_heard = true,
+                Answer::Ended(Failure::Final) => self.is_refused = true,
+                Answer::Connected | Answer::Unknown | Answer::Ended(Failure::Passing) => {}
+            }
+            self.is_refused |= answer == Answer::NotFound(Failure::Final) && !self.has_call;
+        }
+        let effects = self.reader.handle(Input::Answer(epoch, answer), self.now);
+        if !is_current {
+            assert!(effects.is_empty(), "{answer:?} of {epoch:?} had effects: {effects:?}");
+            assert_eq!(self.reader.counts().late, late + 1);
+        }
+        self.carry_out(effects, age);
+        if is_current && answer == Answer::Ended(Failure::Final) {
+            assert!(self.is_stopped, "it goes on after what is final");
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        let effects = self.reader.handle(input, self.now);
+        self.carry_out(effects, self.server.age);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>, age: u64) {
+        for effect in effects {
+            self.trace(&effect);
+            assert!(!self.is_stopped, "it is over, and wants {effect:?}");
+            match effect {
+                Effect::Connect(epoch) => self.connect(epoch),
+                Effect::FindEnd(epoch) => self.ask(epoch, |epoch| Happening::Search(epoch, Wanted::End)),
+                Effect::FindDeletion(epoch) => {
+                    self.ask(epoch, |epoch| Happening::Search(epoch, Wanted::Deletion));
+                }
+                Effect::GiveUp(epoch) => assert_eq!(Some(epoch), self.epoch),
+                Effect::Subscribe(epoch, target) => {
+                    self.laws.resumed(&target);
+                    self.ask(epoch, |epoch| Happening::Accept(epoch, target));
+                    self.has_call = true;
+                    self.has_heard = false;
+                }
+                Effect::Close(epoch) => {
+                    assert_eq!(Some(epoch), self.epoch);
+                    self.epoch = None;
+                    self.has_call = false;
+                    // what was sent before is still on its way
+                    self.cut(epoch);
+                }
+                Effect::Report(report) => self.report(report, age),
+            }
+        }
+    }
+
+    fn connect(&mut self, epoch: Epoch) {
+        assert!(self.epoch.is_none(), "two connections at once");
+        assert!(self.connections.keys().all(|former| *former < epoch), "an epoch that was there");
+        self.epoch = Some(epoch);
+        (self.found, self.deleted) = (None, None);
+        (self.has_call, self.has_heard) = (false, false);
+        self.connections.insert(epoch, Connection { call: None, is_cut: false, arrival: self.now });
+        if self.is_lucky() {
+            self.send(epoch, Answer::Connected);
+        } else if self.random.bool() {
+            self.send(epoch, Answer::Ended(Failure::Passing));
+            self.cut(epoch);
+        }
+    }
+
+    fn ask(&mut self, epoch: Epoch, request: impl FnOnce(Epoch) -> Happening) {
+        assert_eq!(Some(epoch), self.epoch, "asked by a connection that is gone");
+        let at = self.now + self.delay();
+        self.plan(at, request(epoch));
+    }
+
+    fn report(&mut self, report: Report<Cause>, age: u64) {
+        match report {
+            Report::Connecting => {}
+            Report::Located(end) => {
+                assert_eq!(Some(end), self.found, "not where the server said");
+                self.laws.located(end);
+            }
+            Report::Taken { epoch, after } => {
+                assert_eq!(Some(epoch), self.epoch);
+                assert_eq!(after, self.reader.last());
+            }
+            Report::State(epoch, _) => assert_eq!(Some(epoch), self.epoch),
+            Report::Checkpoint(epoch, position) => {
+                assert_eq!(Some(epoch), self.epoch);
+                self.laws.checkpoint(position, age);
+                self.beyond = None;
+            }
+            Report::Beyond(beyond) => {
+                self.check_beyond(beyond);
+                self.beyond = beyond;
+            }
+            Report::Dropped { wait, .. } => {
+                assert!(!wait.is_zero() && wait <= Backoff::default().most, "a wait of {wait:?}");
+                assert_eq!(self.reader.poll_timeout(), Some(self.now + wait));
+            }
+            Report::Stopped(cause) => {
+                let is_right = match cause {
+                    Cause::Failure => self.is_refused,
+                    Cause::BeyondEnd(_) => self.on_beyond == OnBeyond::Stop,
+                    Cause::Impossible(_) => self.is_impossible,
+                    Cause::NotConnected | Cause::NotLocated | Cause::NotConfirmed => false,
+                };
+                assert!(is_right, "stopped by {cause:?}");
+                self.is_stopped = true;
+            }
+        }
+    }
+
+    fn check_beyond(&self, beyond: Option<Beyond>) {
+        let Some(Beyond { position, last }) = beyond else { return };
+        assert_eq!(Some(last), self.found, "not what the server said");
+        assert_eq!(Some(key(position)), self.laws.floor);
+        assert!(last.is_none_or(|last| key(last) < key(position)), "{last:?} is not before {position:?}");
+        if last.is_none() && matches!(self.target, Target::Stream { .. }) {
+            let said = [Answer::Deleted(false), Answer::NotFound(Failure::Final)];
+            assert!(self.deleted.is_some_and(|answer| said.contains(&answer)), "{:?}", self.deleted);
+        }
+    }
+
+    fn check_that_something_is_waited_for(&self) {
+        let hears = self.has_call && self.has_heard;
+        assert!(
+            self.reader.poll_timeout().is_some() || hears || self.is_stopped,
+            "it waits for ever: {:?}",
+            self.reader
+        );
+        assert_eq!(self.is_stopped, self.reader.state() == State::Stopped);
+        if self.is_stopped {
+            assert_eq!(self.reader.poll_timeout(), None);
+        }
+    }
+
+    fn check_the_end(&self) {
+        let on_log = matches!(self.target, Target::All { .. });
+        if self.is_stopped {
+            return;
+        }
+        assert!(on_log || !self.server.is_tombstoned(), "the tombstone was not seen");
+        assert!(self.laws.is_settled(), "lost: {:?} at {:?}", self.laws.first_owed(), self.laws.floor);
+        assert_eq!(self.reader.state(), State::Subscribed, "{:?}", self.reader);
+        let Answer::Found(end) = self.server.end(on_log) else { panic!("a tombstone") };
+        let is_short = match (end.map(key), self.laws.floor) {
+            (Some(end), Some(floor)) => end < floor,
+            (None, Some(_)) => on_log || !self.server.is_softly_deleted(),
+            (_, None) => false,
+        };
+        assert_eq!(self.beyond.is_some(), is_short, "{:?}, and it ends at {end:?}", self.beyond);
+    }
+}
+
+fn target(server: &Server, random: &mut Rng) -> Target {
+    let filter = || {
+        let pattern = Pattern::Prefixes(vec!["ours".into()]);
+        Filter::new(Subject::Stream, pattern, 3, 2).expect("a good filter")
+    };
+    if random.bool() {
+        let from = match random.u8(0..3) {
+            0 => Start::Beginning,
+            1 => Start::End,
+            _ => Start::After(random.u64(0..20)),
+        };
+        return Target::Stream { name: "ours".into(), from };
+    }
+    let from = match (random.u8(0..4), server.log.last()) {
+        (0, _) | (2, None) => Start::Beginning,
+        (1, _) => Start::End,
+        (2, Some(_)) => {
+            let record = random.choice(&server.log);
+            record.map_or(Start::Beginning, |record| Start::After(record.place.log))
+        }
+        (_, last) => {
+            let commit = last.map_or(0, |last| last.place.log.commit) + random.u64(0..60);
+            Start::After(LogPosition { commit, prepare: commit })
+        }
+    };
+    Target::All { from, filter: random.bool().then(filter) }
+}
