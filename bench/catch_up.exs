@@ -1,4 +1,5 @@
-# Catching up with a stream: LinearSubscription beside a plain tonic and prost loop, on one server.
+# Catching up with a stream: LinearSubscription beside a plain tonic and prost loop, and beside an h2 loop that throws all
+# away, on one server.
 
 Code.require_file("support.exs", __DIR__)
 
@@ -67,7 +68,8 @@ defmodule CatchUp do
         raw = read(uri, stream, count, :raw, 1000)
         json = read(uri, stream, count, :decode, 1000)
         one = if name == "100", do: read(uri, stream, count, :raw, 1)
-        round = %{plain: plain, raw: raw, json: json, one: one}
+        floor = if name == "100", do: floor(uri, stream, count)
+        round = %{plain: plain, raw: raw, json: json, one: one, floor: floor}
 
         IO.puts(
           "#{name}: " <>
@@ -88,12 +90,25 @@ defmodule CatchUp do
   defp speed(%{ns: ns, count: count}), do: round(count * 1.0e9 / ns)
 
   defp plain(uri, stream, count) do
-    program = Path.expand("../_build/native/release/examples/plain_read", __DIR__)
-    {said, 0} = System.cmd(program, [Bench.address(uri), stream, "#{count}"])
-    ["events", events, "ns", ns, "cpu_ns", cpu] = String.split(said)
+    ["events", events | times] = example("plain_read", uri, stream, count)
     ^count = String.to_integer(events)
-    %{count: count, ns: String.to_integer(ns), cpu: String.to_integer(cpu), peak: 0}
+    timed(times, count)
   end
+
+  # What HTTP/2 alone costs: the floor under any gRPC client.
+  defp floor(uri, stream, count) do
+    ["bytes", _bytes | times] = example("h2_floor", uri, stream, count)
+    timed(times, count)
+  end
+
+  defp example(name, uri, stream, count) do
+    program = Bench.path("_build/native/release/examples/#{name}")
+    {said, 0} = System.cmd(program, [Bench.address(uri), stream, "#{count}"])
+    String.split(said)
+  end
+
+  defp timed(["ns", ns, "cpu_ns", cpu], count),
+    do: %{count: count, ns: String.to_integer(ns), cpu: String.to_integer(cpu), peak: 0}
 
   defp read(uri, stream, count, json, max_demand) do
     Bench.forget_peak()
@@ -149,6 +164,7 @@ defmodule CatchUp do
     Bench.figure("raw_100_demand1", ratio(results["100"], :plain, :one, :ns))
     Bench.figure("events_per_s_100", round(Bench.median(Enum.map(results["100"], &speed(&1.raw)))))
     for name <- ["100", "1k"], do: Bench.figure("cpu_#{name}", ratio(results[name], :raw, :plain, :cpu))
+    Bench.figure("floor_100", ratio(results["100"], :raw, :floor, :cpu))
     peaks = for {_, rounds} <- results, round <- rounds, run <- Map.values(round), run, do: run.peak
     Bench.figure("peak_mb", (Enum.max(peaks) - idle) / 1024)
     Bench.figure("long_schedules", length(long))

@@ -74,12 +74,10 @@ defmodule Bench do
     end
   end
 
-  @doc "User and system time of this VM, in ns, from the kernel's ticks of 10 ms."
+  @doc "User and system time of all threads of this VM, in ns, to the millisecond."
   def cpu do
-    [_, after_name] = "/proc/self/stat" |> File.read!() |> String.split(") ", parts: 2)
-    fields = String.split(after_name)
-    ticks = String.to_integer(Enum.at(fields, 11)) + String.to_integer(Enum.at(fields, 12))
-    ticks * 10_000_000
+    {ms, _since_last} = :erlang.statistics(:runtime)
+    ms * 1_000_000
   end
 
   @doc "Resident memory of this VM in kB: now, and the most since `forget_peak/0`."
