@@ -17,11 +17,37 @@ defmodule Penstock.LinearSubscription do
 
   Any GenStage consumer can subscribe to it, and the functions of `Penstock.Stage` work on it as on a stage: `Penstock.Stage.info/1`,
   `pause/1`, `demand/2`, `stream/2` and the others. The events go from the Rust core to the consumer's mailbox, never
-  through this process.
+  through this process, but for consumers of other nodes and filters that are functions.
 
-  So a subscription to it takes no `:filter`, no `:selector` and no `:partition`: it is refused with the reason `{:bad_opts, message}`, and so
-  is one with an option that is nearly the name of another. Options that nobody here knows are taken for the consumer's own, and so
-  is `partition: n` with `cancel: :transient`, which Flow sends to every producer.
+  ## Several consumers
+
+  Which consumer gets which events is the dispatcher's business, as for a stage; all of them work on the events where they
+  are, in the Rust core:
+
+    * `Penstock.DemandDispatcher`, the default - each event to the consumer that waits for most, without its `:rate`;
+    * `Penstock.BroadcastDispatcher` - each event to all consumers, also with `:lag`;
+    * `Penstock.PartitionDispatcher` - each event to a consumer of its partition. Its `:hash` is `:id` (of the event; the
+      default, which spreads evenly), `:stream_name` or `:type`: events that have the same are in one partition, also after a
+      restart. Of a link, those of the event that it leads to count. Partitions are numbers, from 0 on. A position of one
+      partition says nothing of the others: who restores it for all of them goes back to the lowest, and meets events again.
+
+          dispatcher: {Penstock.PartitionDispatcher, partitions: 8, hash: :stream_name}
+
+  A dispatcher of your own, and a function as `:hash`, are refused at the start: they would need every event in the
+  producer's process, which none comes to. A stage between does that.
+
+  A subscription takes the options that its dispatcher knows (see there), and with each `:filter`. A pattern, `{:match, map}`, is
+  matched in the core, and what does not match is never sent: `filter: {:match, %{type: "OrderPlaced"}}`. For a function, and
+  for a pattern of more than 64 fields, the events of that consumer pass through the producer's process. Beside `:lag` (other than
+  `:block`) a function is refused, as what a consumer lags behind is kept in the core.
+
+  Anything else is refused with the reason `{:bad_opts, message}`, and so is an option that is nearly the name of another.
+  Options that nobody here knows are taken for the consumer's own, and so is `partition: n` with `cancel: :transient`, which
+  Flow sends to every producer.
+
+  "Emitted", below, is what has been sent to a consumer or was not wanted by it. Where events wait in the queue of a partition, the
+  producer is `:subscribed` only when they have left it, and `revision` is the highest
+  that was sent.
 
   ## Modes
 
@@ -101,18 +127,11 @@ defmodule Penstock.LinearSubscription do
   #{Penstock.Options.docs(Penstock.LinearSubscription.Settings.read_schema())}
   """
 
-  use GenServer
+  use Penstock.Producer
 
-  import Penstock.Stage.Protocol, only: [is_ask: 2, is_from: 1, is_subscribe: 2]
-
-  require Logger
-
-  alias Penstock.{Error, EventStore, Native}
+  alias Penstock.{Error, EventStore, Native, Producer}
   alias Penstock.EventStore.Connection
-  alias Penstock.LinearSubscription.{Control, Marks, Settings, Subscriptions}
-  alias Penstock.Stage.{Protocol, Subscribers}
-
-  @most Protocol.most()
+  alias Penstock.LinearSubscription.{Marks, Settings}
 
   @typedoc """
   What a subscription is doing.
@@ -180,19 +199,13 @@ defmodule Penstock.LinearSubscription do
     position = Settings.position!(settings)
     producer = settings.name || self()
 
-    case Native.linear_open(connection, settings.stream_name, position, Settings.native(settings, producer)) do
+    reading = Settings.reading(settings)
+    wanted = Settings.native(settings, producer)
+
+    case Native.linear_open(connection, settings.stream_name, position, reading, wanted) do
       {:ok, native} ->
-        {:ok,
-         %{
-           native: native,
-           stream: settings.stream_name,
-           subscribers: Subscribers.new(),
-           mode: settings.demand,
-           paused: nil,
-           last_error: nil,
-           connected?: false,
-           drops: 0
-         }}
+        own = %{stream: settings.stream_name, last_error: nil, connected?: false, drops: 0}
+        Producer.init(__MODULE__, own, native, settings.dispatcher, settings.demand)
 
       {:error, error} ->
         {:stop, Error.from_native(error)}
@@ -208,142 +221,12 @@ defmodule Penstock.LinearSubscription do
     end
   end
 
-  @impl GenServer
-  def handle_info({:"$gen_producer", from, {:ask, n}}, state) when is_ask(from, n), do: ask(from, n, state)
+  @impl Producer
+  defdelegate who(own), to: Marks
 
-  def handle_info({:"$gen_producer", from, {:subscribe, current, options}}, state)
-      when is_subscribe(from, current),
-      do: {:noreply, Subscriptions.subscribe(from, current, options, state)}
+  @impl Producer
+  defdelegate reached(mark, own), to: Marks
 
-  def handle_info({:"$gen_producer", {_pid, tag} = from, {:cancel, reason}}, state) when is_from(from),
-    do: {:noreply, Subscriptions.cancel(tag, :cancel, reason, state)}
-
-  def handle_info({:penstock, :ready}, state), do: emitted(Native.linear_serve(state.native), state)
-
-  def handle_info({:penstock, :panicked}, state) do
-    error = %Error{reason: :internal, message: "the reader of #{inspect(state.stream)} panicked"}
-    {:stop, error, state}
-  end
-
-  def handle_info({:DOWN, monitor, :process, _pid, reason} = message, state) do
-    case Subscribers.monitored(state.subscribers, monitor) do
-      {:ok, tag} -> {:noreply, Subscriptions.cancel(tag, :down, reason, state)}
-      :error -> {:noreply, unexpected("message", message, state)}
-    end
-  end
-
-  def handle_info(message, state), do: {:noreply, unexpected("message", message, state)}
-
-  # Anyone can send anything; nothing of it may end a process that others depend on.
-  defp unexpected(kind, message, state) do
-    Logger.error("#{Marks.who(state)} received an unexpected #{kind}: #{inspect(message)}")
-    state
-  end
-
-  @impl GenServer
-  def handle_call({__MODULE__, :info}, _from, state) do
-    info =
-      Map.merge(Native.linear_info(state.native), %{stream_name: state.stream, last_error: state.last_error})
-
-    {:reply, info, state}
-  end
-
-  def handle_call(:"$estimate_buffered_count", _from, state) do
-    {:reply, Native.linear_info(state.native).ready_events, state}
-  end
-
-  def handle_call({:"$subscribe", _current, _to, _options}, _from, state) do
-    {:reply, {:error, :not_a_consumer}, state}
-  end
-
-  def handle_call(:"$demand", _from, state), do: {:reply, state.mode, state}
-
-  # Nothing is buffered here that such a message would have to wait behind.
-  def handle_call({:"$info", message}, _from, state) do
-    send(self(), message)
-    {:reply, :ok, state}
-  end
-
-  def handle_call({:"$penstock", :info}, _from, state), do: {:reply, Control.info(state), state}
-
-  def handle_call({:"$penstock", :pause}, _from, state) do
-    {served, state} = Control.pause(state)
-    served |> emitted(state) |> reply(:ok)
-  end
-
-  def handle_call({:"$penstock", :resume}, _from, state) do
-    {served, state} = Control.resume(state)
-    served |> emitted_all(state) |> reply(:ok)
-  end
-
-  def handle_call(request, _from, state),
-    do: {:reply, {:error, :unknown_call}, unexpected("call", request, state)}
-
-  defp reply({:noreply, state}, reply), do: {:reply, reply, state}
-  defp reply({:stop, reason, state}, reply), do: {:stop, reason, reply, state}
-
-  @impl GenServer
-  def handle_cast({:"$demand", mode}, state) when mode in [:forward, :accumulate] do
-    {served, state} = Control.set_mode(state, mode)
-    emitted(served, state)
-  end
-
-  def handle_cast({:"$info", message}, state) do
-    send(self(), message)
-    {:noreply, state}
-  end
-
-  def handle_cast({:"$subscribe", _current, _to, _options}, state) do
-    Logger.error("#{Marks.who(state)} is a producer and cannot subscribe")
-    {:noreply, state}
-  end
-
-  def handle_cast(request, state), do: {:noreply, unexpected("cast", request, state)}
-
-  defp ask(from, n, state) when n > 0 do
-    case Subscribers.fetch(state.subscribers, from) do
-      {:ok, key} -> credit(key, min(n, @most), state)
-      :unknown -> {:noreply, state}
-    end
-  end
-
-  defp ask(from, n, state) do
-    Logger.error(
-      "#{Marks.who(state)} ignores an ask for #{n} events from: #{inspect(from)}, expected a positive integer"
-    )
-
-    {:noreply, state}
-  end
-
-  defp credit(key, n, %{paused: nil} = state), do: emitted(Native.linear_ask(state.native, key, n), state)
-  defp credit(key, n, state), do: {:noreply, Control.hold(state, key, n)}
-
-  defp emitted_all([], state), do: {:noreply, state}
-
-  defp emitted_all([served | rest], state) do
-    with {:noreply, state} <- emitted(served, state), do: emitted_all(rest, state)
-  end
-
-  # What serving came to: most often nothing but an atom.
-  defp emitted(:ok, state), do: {:noreply, state}
-
-  defp emitted(:more, state) do
-    # Behind what has come meanwhile, so that a large demand does not keep anybody waiting.
-    send(self(), {:penstock, :ready})
-    {:noreply, state}
-  end
-
-  defp emitted(:large, state), do: emitted(Native.linear_serve_dirty(state.native), state)
-
-  defp emitted({next, messages, marks}, state) do
-    for {pid, message} <- messages, do: Process.send(pid, message, [:noconnect])
-
-    case Enum.reduce_while(marks, state, &Marks.reached/2) do
-      {:stop, reason, state} -> {:stop, reason, state}
-      state -> emitted(next, state)
-    end
-  end
-
-  @impl GenServer
-  def terminate(_reason, state), do: Native.linear_close(state.native)
+  @impl Producer
+  def info_of(native, own), do: Map.merge(native, %{stream_name: own.stream, last_error: own.last_error})
 end

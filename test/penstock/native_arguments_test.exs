@@ -10,11 +10,14 @@ defmodule Penstock.NativeArgumentsTest do
   end
 
   defp settings,
-    do: {{10, 10, 10, 1024}, {true, false}, true, {nil, nil}, :forward, :wait, {self(), make_ref()}}
+    do:
+      {{true, 1024, :wait},
+       {{10, 10, 10}, {true, false}, {:demand, nil, nil}, :forward, {self(), make_ref()}}}
 
   defp open(handle, position, place \\ nil, value \\ nil) do
     settings = if place, do: put_in_tuple(settings(), place, value), else: settings()
-    Native.linear_open(handle, "s", position, settings)
+    {reading, wanted} = settings
+    Native.linear_open(handle, "s", position, reading, wanted)
   end
 
   defp put_in_tuple(tuple, [at], value), do: put_elem(tuple, at, value)
@@ -31,17 +34,25 @@ defmodule Penstock.NativeArgumentsTest do
   end
 
   for {name, place, value, takes} <- [
-        {"buffer_size", [0, 0], 2 ** 64, "an integer from 1"},
-        {"buffer_size", [0, 0], 0, "an integer from 1"},
-        {"buffer_bytes", [0, 1], :many, "an integer from 1"},
-        {"max_count", [0, 2], 1001, "an integer from 1 to 1000"},
-        {"max_message_size", [0, 3], 2 ** 32, "an integer from 1 to 4294967295"},
-        {"max_demand", [3, 0], 0, "an integer from 1"},
-        {"demand", [4], :backward, ":forward, :accumulate"},
-        {"on_position_beyond_end", [5], :ignore, ":wait, :stop"}
+        {"buffer_size", [1, 0, 0], 2 ** 64, "an integer from 1"},
+        {"buffer_size", [1, 0, 0], 0, "an integer from 1"},
+        {"buffer_bytes", [1, 0, 1], :many, "an integer from 1"},
+        {"max_count", [1, 0, 2], 1001, "an integer from 1 to 1000"},
+        {"max_message_size", [0, 1], 2 ** 32, "an integer from 1 to 4294967295"},
+        {"max_demand", [1, 2, 1], 0, "an integer from 1"},
+        {"dispatcher", [1, 2], :everyone,
+         "{:demand, max_demand, seed}, :broadcast or {:partition, count, by}"},
+        {"dispatcher", [1, 2, 0], :partitions, "{:demand, max_demand, seed}, :broadcast"},
+        {"partitions", [1, 2], {:partition, 0, :id}, "an integer from 1 to 10000000"},
+        {"hash", [1, 2], {:partition, 1, :name}, ":id, :stream_name, :type"},
+        {"demand", [1, 3], :backward, ":forward, :accumulate"},
+        {"on_position_beyond_end", [0, 2], :ignore, ":wait, :stop"}
       ] do
     test "#{name} #{inspect(value)} is refused by name", %{handle: handle} do
-      error = assert_raise ArgumentError, fn -> open(handle, :start, unquote(place), unquote(value)) end
+      error =
+        assert_raise ArgumentError, fn ->
+          open(handle, :start, unquote(place), unquote(Macro.escape(value)))
+        end
 
       assert error.message =~ "#{unquote(name)} is "
       assert error.message =~ unquote(takes)
@@ -57,7 +68,7 @@ defmodule Penstock.NativeArgumentsTest do
     %{native: linear} = :sys.get_state(producer)
 
     refused = fn ->
-      error = assert_raise ArgumentError, fn -> Native.linear_set_demand(linear, :nothing) end
+      error = assert_raise ArgumentError, fn -> Native.producer_set_demand(linear, :nothing) end
       assert error.message == "demand is :nothing; it takes :forward, :accumulate"
     end
 
@@ -71,7 +82,7 @@ defmodule Penstock.NativeArgumentsTest do
     StageWire.settle(producer)
     refused.()
     assert StageWire.batches(producer, tag) == []
-    assert %{demand: 2, ready_events: 2} = Native.linear_info(linear)
+    assert %{demand: 2, ready_events: 2} = Native.producer_info(linear)
     :ok = Stage.demand(producer, :forward)
     assert producer |> Store.take(tag, 2) |> Store.revisions() == [1, 2]
   end

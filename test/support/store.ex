@@ -30,6 +30,12 @@ defmodule Penstock.Store do
     :ok
   end
 
+  @doc "Appends events of these types."
+  def append(store, stream, types) do
+    {:ok, _} = EventStore.append(store, stream, for(type <- types, do: Event.new(type, %{})))
+    :ok
+  end
+
   def subscribe(store, stream, options \\ []) do
     defaults = [connection: store, stream_name: stream, restore_stream_position!: fn -> :start end]
 

@@ -7,7 +7,7 @@ defmodule Penstock.LinearSubscription.Marks do
   alias Penstock.Error
 
   # What happens to the connection comes at once, what has been emitted once it has been.
-  @spec reached({kind :: atom, what :: term}, map) :: {:cont, map} | {:halt, {:stop, reason :: term, map}}
+  @spec reached({kind :: atom, what :: term}, map) :: {:cont, map} | {:stop, reason :: term, map}
   def reached({:taken, revision}, state) do
     if state.drops > 0 do
       Logger.notice(
@@ -44,14 +44,7 @@ defmodule Penstock.LinearSubscription.Marks do
 
   def reached({:state, _}, state), do: {:cont, state}
 
-  def reached({:exceeded, max}, state) do
-    Logger.warning("#{who(state)} expects a maximum demand of #{max}, and was asked for more at once")
-    {:cont, state}
-  end
-
-  def reached({:stopped, error}, state) do
-    {:halt, {:stop, Error.from_native(error), state}}
-  end
+  def reached({:stopped, error}, state), do: {:stop, Error.from_native(error), state}
 
   @doc "What logs call the process."
   @spec who(map) :: String.t()

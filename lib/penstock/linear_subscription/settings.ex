@@ -2,7 +2,8 @@ defmodule Penstock.LinearSubscription.Settings do
   @moduledoc false
   # The options of a linear subscription: what each takes, and what start-up makes of them.
 
-  alias Penstock.{Dispatcher, Event, EventStore, Options}
+  alias Penstock.{Event, EventStore, Options}
+  alias Penstock.Producer.Dispatch
 
   @read_opts [
     max_count: [
@@ -101,12 +102,9 @@ defmodule Penstock.LinearSubscription.Settings do
               doc: "Taken for the sake of GenStage's options, without effect: a full buffer discards nothing."
             ],
             dispatcher: [
-              type:
-                {:check, &__MODULE__.dispatcher?/1,
-                 "Penstock.DemandDispatcher or GenStage.DemandDispatcher, also with :max_demand and " <>
-                   ":shuffle_demands_on_first_dispatch"},
+              type: :any,
               default: Penstock.DemandDispatcher,
-              doc: "Who gets which events, if there is more than one consumer."
+              doc: "Who gets which events, if there is more than one consumer: see \"Several consumers\"."
             ],
             demand: [
               type: {:in, [:forward, :accumulate]},
@@ -121,7 +119,7 @@ defmodule Penstock.LinearSubscription.Settings do
   def validate!(options) do
     settings = Options.validate!(options, @schema, "Penstock.LinearSubscription")
     EventStore.Settings.stream_name!(settings.stream_name, "Penstock.LinearSubscription: option :stream_name")
-    settings
+    %{settings | dispatcher: Dispatch.new!(settings.dispatcher, "Penstock.LinearSubscription")}
   end
 
   @spec refuse_spawn_opt!(list) :: no_return
@@ -138,13 +136,14 @@ defmodule Penstock.LinearSubscription.Settings do
 
   @doc "What goes to the Rust core."
   def native(settings, producer) do
-    read = settings.read_opts
-    limits = {settings.buffer_size, settings.buffer_bytes, read.max_count, settings.max_message_size}
+    limits = {settings.buffer_size, settings.buffer_bytes, settings.read_opts.max_count}
     bodies = {settings.json == :decode, settings.copy_bodies?}
-
-    {limits, bodies, read.resolve_links?, dispatcher(settings.dispatcher), settings.demand,
-     settings.on_position_beyond_end, {producer, make_ref()}}
+    {limits, bodies, settings.dispatcher.native, settings.demand, {producer, make_ref()}}
   end
+
+  @doc "How the stream is read."
+  def reading(settings),
+    do: {settings.read_opts.resolve_links?, settings.max_message_size, settings.on_position_beyond_end}
 
   @doc "Calls the restoring function; raises when what it returns is no position in the stream."
   def position!(settings) do
@@ -192,68 +191,6 @@ defmodule Penstock.LinearSubscription.Settings do
             why
   end
 
-  # What a consumer's side of a subscription reads.
-  @consumers [:to, :cancel, :max_demand, :min_demand]
-
-  # What other producers do: left out in silence, the consumer would be given events that it does not want.
-  @elsewhere [
-    filter:
-      "its events are decoded for their consumer alone, so let that one choose, or a producer_consumer in between",
-    selector: "that is an option of Penstock.BroadcastDispatcher",
-    partition: "that is an option of Penstock.PartitionDispatcher"
-  ]
-
-  @doc """
-  Whether a subscription to this producer may have such options.
-
-  Those that nobody here knows may be the consumer's own and are given back; one that is nearly the name of an option
-  is a slip.
-  """
-  @spec subscription(term) :: {:ok, unknown :: keyword} | {:error, message :: String.t()}
-  def subscription(options) do
-    cond do
-      not Keyword.keyword?(options) ->
-        {:error, "expected subscription options to be a keyword list, got: #{inspect(options)}"}
-
-      flow?(options) ->
-        options |> Keyword.delete(:partition) |> subscription()
-
-      true ->
-        unknown = Keyword.drop(options, @consumers)
-
-        Enum.find_value(unknown, {:ok, unknown -- [filter: nil, selector: nil, partition: nil]}, fn {key,
-                                                                                                     value} ->
-          if value != nil or key not in Keyword.keys(@elsewhere), do: complaint(key, value)
-        end)
-    end
-  end
-
-  # Flow numbers the subscriptions of its stages, for whatever dispatcher the producer has.
-  defp flow?(options), do: is_integer(options[:partition]) and options[:cancel] == :transient
-
-  defp complaint(key, value) do
-    case {@elsewhere[key], meant(key)} do
-      {nil, nil} ->
-        nil
-
-      {nil, meant} ->
-        {:error,
-         "unknown option #{inspect(key)} of a subscription, did you mean #{inspect(meant)}? got: #{inspect([{key, value}])}"}
-
-      {why, _meant} ->
-        {:error,
-         "Penstock.LinearSubscription has no use for #{inspect(key)}: #{why}; got: #{inspect([{key, value}])}"}
-    end
-  end
-
-  # 0.9 is one or two letters.
-  defp meant(key) do
-    Enum.find(
-      @consumers ++ Keyword.keys(@elsewhere),
-      &(String.jaro_distance(to_string(&1), to_string(key)) > 0.9)
-    )
-  end
-
   def message_size?(bytes), do: is_integer(bytes) and bytes in 1024..4_294_967_295
   def batch?(count), do: is_integer(count) and count in 1..1000
   def proper_list?(value), do: is_list(value) and not List.improper?(value)
@@ -265,11 +202,4 @@ defmodule Penstock.LinearSubscription.Settings do
     do: is_atom(module) and is_atom(function) and proper_list?(arguments)
 
   def restore?(function), do: is_function(function, 0)
-
-  def dispatcher?(dispatcher), do: match?({:ok, {:demand, _, _}}, Dispatcher.configure(dispatcher))
-
-  defp dispatcher(dispatcher) do
-    {:ok, {:demand, max_demand, shuffle?}} = Dispatcher.configure(dispatcher)
-    {max_demand, if(shuffle?, do: :rand.uniform(4_294_967_296))}
-  end
 end

@@ -4,7 +4,6 @@
 //! - [`run`]: the task of a subscription, which feeds a [`Sink`]
 //! - [`Read`], [`append`]: the short calls
 //! - [`settle`]: an answer to whoever waits, whatever becomes of a call
-//! - [`ReadyQueue`]: what has come and nobody has taken
 
 mod append;
 mod connection;
@@ -13,7 +12,6 @@ mod locate;
 mod owed;
 mod raw;
 mod read;
-mod ready;
 mod requests;
 mod road;
 mod sink;
@@ -24,7 +22,6 @@ pub use connection::{Connection, MAX_MESSAGE_SIZE, Unsupported};
 pub use owed::{Outcome, settle};
 pub use read::{ReadLimits, read_stream};
 pub use reader_core::{Counts, OnBeyond};
-pub use ready::{Frame, Limits, ReadyQueue, Taken};
 pub use requests::{Direction, From, Read};
 pub use sink::{Batch, Report, Sink};
 pub use subscription::{PATIENCE, Subscription, run};

@@ -6,6 +6,8 @@ use rustler::{Env, Resource, ResourceArc, Term};
 /// The messages of one batch.
 pub struct Frame {
     messages: Vec<Bytes>,
+    /// What tells the partition of each; none where there are no partitions.
+    hashes: Vec<u64>,
 }
 
 #[rustler::resource_impl]
@@ -14,12 +16,22 @@ impl Resource for Frame {}
 impl Frame {
     /// Takes the messages of a batch.
     pub fn new(messages: Vec<Bytes>) -> ResourceArc<Self> {
-        ResourceArc::new(Self { messages })
+        Self::with_hashes(messages, Vec::new())
+    }
+
+    /// The same, with a number for each that tells its partition.
+    pub fn with_hashes(messages: Vec<Bytes>, hashes: Vec<u64>) -> ResourceArc<Self> {
+        ResourceArc::new(Self { messages, hashes })
     }
 
     /// The messages, in their order.
     pub fn messages(&self) -> &[Bytes] {
         &self.messages
+    }
+
+    /// What tells the partition of a message.
+    pub fn hash(&self, message: usize) -> u64 {
+        self.hashes.get(message).copied().unwrap_or(0)
     }
 }
 

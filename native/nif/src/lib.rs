@@ -9,18 +9,22 @@
 //! - `argument`: what is refused by name
 //! - `error`: errors as terms
 //! - `connection`: appends and reads
-//! - `linear`: the linear subscription
+//! - `producer`: what every native producer is
+//! - `linear`: the linear subscription, which is one
+//! - `deferred_drop`: dropping what is large
 //! - `stage`: the dispatcher and the buffer of a producer of terms
 //! - `server`: the embedded server
 
 mod account;
 mod argument;
 mod connection;
+mod deferred_drop;
 mod error;
 mod event_term;
 mod frame;
 mod json;
 mod linear;
+mod producer;
 mod runtime;
 mod server;
 mod stage;

@@ -3,10 +3,9 @@
 //! Subscribers are known by a number; the process that owns this side maps it to a pid and a tag, and
 //! does the sending, since a list that fits one subscriber's demand goes out as the list it already is.
 
-mod deferred_drop;
 mod dispatcher;
 mod extent;
-mod filter;
+pub mod filter;
 mod partition;
 mod store;
 mod term_batch;
@@ -64,7 +63,7 @@ impl Drop for StageOutput {
         let Some(state) = self.0.get_mut().ok().and_then(Option::take) else { return };
         let partitions = state.output.dispatcher().partitions_noted();
         if state.off_heap() >= SLOW_TO_FREE || partitions >= MANY_PARTITIONS {
-            deferred_drop::drop_later(state);
+            crate::deferred_drop::drop_later(state);
         }
     }
 }

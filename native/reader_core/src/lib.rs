@@ -2,7 +2,6 @@
 //!
 //! - [`Reader`]: told what happens ([`Input`], events), answers what is to be done ([`Effect`])
 //! - [`Target`]: a stream, or the log of all streams, whole or through a [`Filter`]
-//! - [`Standing`]: what of that is true for the consumers, who lag behind
 //! - [`Backoff`]: how long to wait before the next attempt
 //!
 //! Time is an argument and chance has a seed, so a whole life of a subscription can be played in a test.
@@ -13,7 +12,6 @@ mod messages;
 mod position;
 mod reader;
 mod settings;
-mod standing;
 mod target;
 
 pub use backoff::Backoff;
@@ -22,5 +20,4 @@ pub use messages::{Answer, Beyond, Cause, Counts, Effect, Failure, Input, Report
 pub use position::{LARGEST, LogPosition, Place, Position};
 pub use reader::Reader;
 pub use settings::{OnBeyond, Settings};
-pub use standing::Standing;
 pub use target::{Filter, InvalidFilter, Pattern, Start, Subject, Target};

@@ -145,11 +145,16 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
 
     /// What comes next out of a partition's queue, while its subscribers wait for events.
     pub fn serve(&mut self, partition: usize) -> Option<Queued<K>> {
+        self.serve_up_to(partition, u64::MAX)
+    }
+
+    /// The same, at most `most` events of it.
+    pub fn serve_up_to(&mut self, partition: usize, most: u64) -> Option<Queued<K>> {
         loop {
             let home = self.known(partition)?;
             let part = match home.queue.first().copied() {
                 Some(count) => {
-                    let (key, n) = home.subscribers.deal_one(count)?;
+                    let (key, n) = home.subscribers.deal_one(count.min(most))?;
                     home.queue.pop(n, |batch, n| *batch -= n);
                     Part::Events((key, n))
                 }
@@ -206,6 +211,17 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
         let home = self.partitions.get(partition).and_then(Option::as_ref);
         let full = home.filter(|home| home.subscribers.subscribers() >= limit);
         Some(full.map_or_else(Vec::new, |home| home.subscribers.keys().collect()))
+    }
+
+    /// How many events a partition's subscribers wait for.
+    pub fn waiting(&self, partition: usize) -> u64 {
+        let home = self.partitions.get(partition).and_then(Option::as_ref);
+        home.map_or(0, |home| home.subscribers.demand())
+    }
+
+    /// How many partitions there are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// How many partitions there is anything noted of.

@@ -46,6 +46,29 @@ defmodule Penstock.LinearSubscription.WrongAnswersTest do
     end
   end
 
+  for {dispatcher, subscriptions} <- [
+        {Penstock.BroadcastDispatcher, [[]]},
+        {{Penstock.PartitionDispatcher, partitions: 2}, [[partition: 0], [partition: 1]]}
+      ] do
+    test "nothing is sent of an event that cannot be decoded, nor of what follows it, by #{inspect(dispatcher)}" do
+      messages = [confirmation(), events(0..4), event(5, id: "nonsense"), events(6..9), caught_up()]
+      producer = subscribe(serving(messages), "s", dispatcher: unquote(Macro.escape(dispatcher)))
+      monitor = Process.monitor(producer)
+
+      tags =
+        for options <- unquote(subscriptions),
+            do:
+              StageWire.subscribe(producer, make_ref(), nil, options)
+              |> tap(&StageWire.ask(producer, &1, 100))
+
+      assert_receive {:DOWN, ^monitor, :process, ^producer, %Error{reason: :protocol} = error}
+      assert %{details: %{revision: 5}} = error
+      sent = for tag <- tags, do: producer |> lists(tag) |> Enum.concat() |> revisions()
+      assert Enum.all?(sent, &(&1 == Enum.sort(&1)))
+      assert sent |> Enum.concat() |> Enum.sort() == [0, 1, 2, 3, 4]
+    end
+  end
+
   # What was sent under a tag; an empty list would be one too many.
   defp lists(producer, tag) do
     receive do

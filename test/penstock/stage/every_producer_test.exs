@@ -396,8 +396,8 @@ defmodule Penstock.Stage.EveryProducerTest do
     @describetag kind: :subscription
 
     for {options, parts} <- [
-          {[filter: {:match, %{type: "paid"}}], [":filter", "producer_consumer"]},
-          {[filter: &Map.keys/1], [":filter"]},
+          {[filter: :paid], [":filter", "a function of one argument or {:match, map}", ":paid"]},
+          {[lag: :cancel], [":lag", "BroadcastDispatcher"]},
           {[selector: &Map.keys/1], [":selector", "BroadcastDispatcher"]},
           {[partition: 0], [":partition", "PartitionDispatcher"]},
           {[partition: :eu, cancel: :transient], [":partition"]},

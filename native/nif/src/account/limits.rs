@@ -27,8 +27,10 @@ pub const EVENT_NS: u64 = 1_200;
 pub const JSON_BYTE_NS: u64 = 50;
 
 /// A byte that is copied into a binary of its own takes 0.2 to 1 ns, most where the memory is new.
-#[expect(dead_code, reason = "for copies that are reckoned beforehand")]
 pub const COPIED_BYTE_NS: u64 = 1;
+
+/// A message, beside what is in it.
+pub const MESSAGE_NS: u64 = 500;
 
 /// The text that an ordinary call writes as JSON at most, in bytes and terms; then it gives up for the dirty variant.
 pub const JSON_WRITTEN: usize = 32 * 1024;

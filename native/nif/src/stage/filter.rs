@@ -47,6 +47,22 @@ impl<'a> Field<'a> {
     }
 }
 
+/// What a subscription wants of an event that is a map.
+pub struct Pattern<'a>(Vec<Field<'a>>);
+
+impl<'a> Pattern<'a> {
+    /// From a list of fields, as long as there are no more than may be.
+    pub fn decode(fields: Term<'a>) -> NifResult<Self> {
+        let mut left = MAX_FIELDS;
+        Ok(Self(pattern(fields, &mut left)?))
+    }
+
+    /// Whether a term is wanted.
+    pub fn matches(&self, term: Term<'a>) -> bool {
+        matches(&self.0, term)
+    }
+}
+
 fn pattern<'a>(fields: Term<'a>, left: &mut usize) -> NifResult<Vec<Field<'a>>> {
     items(fields).map(|field| Field::decode(field?, left)).collect()
 }
@@ -60,8 +76,7 @@ fn matches<'a>(fields: &[Field<'a>], term: Term<'a>) -> bool {
 fn stage_filter<'a>(env: Env<'a>, fields: Term<'a>, events: Term<'a>) -> NifResult<Term<'a>> {
     let _timed = timed!(env, "stage_filter");
     let started = Instant::now();
-    let mut left = MAX_FIELDS;
-    let fields = pattern(fields, &mut left)?;
+    let pattern = Pattern::decode(fields)?;
     let mut wanted = Terms::new(env);
     let (mut rest, mut unwanted) = (events, 0u64);
     for seen in 0..CHUNK {
@@ -69,7 +84,7 @@ fn stage_filter<'a>(env: Env<'a>, fields: Term<'a>, events: Term<'a>) -> NifResu
             break;
         }
         let Ok((event, tail)) = rest.list_get_cell() else { break };
-        if matches(&fields, event) {
+        if pattern.matches(event) {
             wanted.push(event);
         } else {
             unwanted += 1;

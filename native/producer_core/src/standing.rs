@@ -1,6 +1,21 @@
-//! What a subscription is doing, as its consumers see it.
+/// Which connection of a producer, by number: what belongs to an older one says nothing of the one that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(pub u64);
 
-use crate::{Epoch, State};
+/// What a producer is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    /// Asking for its source, for the first time or again.
+    Connecting,
+    /// Emitting events that were there already.
+    Reading,
+    /// Emitting events as they come into being.
+    Subscribed,
+    /// Waiting before the next attempt.
+    BackingOff,
+    /// Over: nothing more comes.
+    Stopped,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Connection {
@@ -27,14 +42,14 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// What the subscription is doing.
-    pub fn state(&self) -> State {
+    /// What the producer is doing.
+    pub fn state(&self) -> Activity {
         match self.connection {
-            Connection::Connecting => State::Connecting,
-            Connection::Taken(_) if self.caught_up => State::Subscribed,
-            Connection::Taken(_) => State::Reading,
-            Connection::BackingOff => State::BackingOff,
-            Connection::Stopped => State::Stopped,
+            Connection::Connecting => Activity::Connecting,
+            Connection::Taken(_) if self.caught_up => Activity::Subscribed,
+            Connection::Taken(_) => Activity::Reading,
+            Connection::BackingOff => Activity::BackingOff,
+            Connection::Stopped => Activity::Stopped,
         }
     }
 
@@ -43,7 +58,7 @@ impl Standing {
         self.become_connection(Connection::Connecting);
     }
 
-    /// The server has taken the subscription.
+    /// The connection stands.
     pub fn taken(&mut self, epoch: Epoch) {
         self.become_connection(Connection::Taken(epoch));
     }
@@ -60,10 +75,10 @@ impl Standing {
 
     /// A mark is reached: all events before it have been emitted. Answers whether it counts, as it belongs to the
     /// connection that stands.
-    pub fn reached(&mut self, epoch: Epoch, state: State) -> bool {
+    pub fn reached(&mut self, epoch: Epoch, state: Activity) -> bool {
         let counts = self.connection == Connection::Taken(epoch);
         if counts {
-            self.caught_up = state == State::Subscribed;
+            self.caught_up = state == Activity::Subscribed;
         }
         counts
     }

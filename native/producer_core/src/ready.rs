@@ -1,5 +1,3 @@
-//! What has come from the server and was not emitted yet.
-
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -9,9 +7,11 @@ pub trait Frame: Clone {
     fn events(&self) -> usize;
     /// How many bytes one of them has.
     fn bytes_of(&self, event: usize) -> usize;
+    /// The number that tells its partition: the remainder by how many there are.
+    fn hash_of(&self, event: usize) -> u64;
 }
 
-/// How much may wait here before the server is asked to wait.
+/// How much may wait here before the source is asked to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Events.
@@ -27,7 +27,7 @@ enum Item<F, M> {
 }
 
 /// Events to be handed out, consecutive in their stream.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken<F> {
     /// Where they are.
     pub frame: F,
@@ -151,6 +151,10 @@ mod tests {
 
         fn bytes_of(&self, event: usize) -> usize {
             self[event]
+        }
+
+        fn hash_of(&self, event: usize) -> u64 {
+            event as u64
         }
     }
 

@@ -1,0 +1,219 @@
+//! A producer of native events: its resource, and the calls of its process. Every one that there is is one of these, with
+//! another source in front.
+//!
+//! - `settings`: what it is started with
+//! - `shared`: what its source and its process share
+//! - `held`: batches as its core sees them
+//! - `consumers`: the terms that it keeps
+//! - `serve`: from what is ready to the consumers' mailboxes
+//! - `encoder`: events as terms
+//! - `outbox`: what its process has to do itself
+
+mod consumers;
+mod encoder;
+mod held;
+mod outbox;
+mod serve;
+pub mod settings;
+mod shared;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use producer_core::{Budget, Rest};
+use rustler::{Atom, Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
+use tokio::task::AbortHandle;
+
+use crate::account::limits::{DIRTY_NS, ORDINARY_NS};
+use crate::account::timed;
+use consumers::Consumer;
+use serve::serve;
+use settings::forward;
+pub use shared::Shared;
+
+mod atoms {
+    rustler::atoms! {
+        ok,
+        state,
+        revision,
+        demand,
+        ready_events,
+        ready_bytes,
+        reconnects,
+        stale_events,
+        unknown_messages,
+        position_beyond_end,
+    }
+}
+
+/// A running producer. Its owner's death, or its own, ends the task that reads.
+pub struct NativeProducer {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+#[rustler::resource_impl]
+impl Resource for NativeProducer {
+    fn down<'a>(&'a self, _env: Env<'a>, _pid: LocalPid, _monitor: Monitor) {
+        self.close();
+    }
+}
+
+impl NativeProducer {
+    /// Begins with what feeds it, for as long as the process that calls lives.
+    pub fn start<'a, F>(
+        env: Env<'a>,
+        runtime: &tokio::runtime::Handle,
+        shared: Shared,
+        source: impl FnOnce(Arc<Shared>) -> F,
+    ) -> Term<'a>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let shared = Arc::new(shared);
+        let task = runtime.spawn(source(shared.clone()));
+        let producer = ResourceArc::new(Self { shared: shared.clone(), task: task.abort_handle() });
+        runtime.spawn(async move {
+            if task.await.is_err_and(|error| error.is_panic()) {
+                shared.panicked();
+            }
+        });
+        env.monitor(&producer, &env.pid());
+        producer.encode(env)
+    }
+
+    fn close(&self) {
+        self.task.abort();
+        self.shared.clear();
+    }
+}
+
+impl Drop for NativeProducer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+type Producer = ResourceArc<NativeProducer>;
+
+fn ordinary() -> Budget {
+    Budget::ordinary(ORDINARY_NS)
+}
+
+/// Ends the producer; its process is about to end, too.
+#[rustler::nif]
+fn producer_close(env: Env<'_>, producer: Producer) -> Atom {
+    let _timed = timed!(env, "producer_close");
+    producer.close();
+    atoms::ok()
+}
+
+/// Adds a consumer: its pid and tag, how it takes part in what is dealt (see [`settings::membership`]), and its filter (see
+/// [`Consumer::new`]).
+#[rustler::nif]
+fn producer_subscribe<'a>(
+    env: Env<'a>,
+    producer: Producer,
+    key: u64,
+    from: (Term<'a>, Term<'a>),
+    how: Term<'a>,
+    filter: Term<'a>,
+) -> NifResult<Atom> {
+    let _timed = timed!(env, "producer_subscribe");
+    let shared = &producer.shared;
+    let membership = settings::membership(how)?;
+    let consumer = Consumer::new(shared.owner(), from, membership, filter)?;
+    let mut desk = shared.desk()?;
+    let subscribed = shared.lock()?.producer.subscribe(key, membership);
+    subscribed.map_err(|error| rustler::Error::RaiseTerm(Box::new(error.to_string())))?;
+    desk.consumers.add(key, consumer);
+    Ok(atoms::ok())
+}
+
+/// Removes a consumer, and serves the others that may be served then.
+#[rustler::nif]
+fn producer_cancel<'a>(env: Env<'a>, producer: Producer, key: u64) -> NifResult<Term<'a>> {
+    let _timed = timed!(env, "producer_cancel");
+    let shared = &producer.shared;
+    let remains = shared.lock()?.producer.cancel(key);
+    shared::free(remains);
+    shared.desk()?.consumers.remove(key);
+    serve(env, shared, ordinary(), |_| None)
+}
+
+/// Adds demand and serves it at once from what is ready.
+#[rustler::nif]
+fn producer_ask<'a>(env: Env<'a>, producer: Producer, key: u64, count: u64) -> NifResult<Term<'a>> {
+    let _timed = timed!(env, "producer_ask");
+    serve(env, &producer.shared, ordinary(), |inner| inner.producer.ask(key, count))
+}
+
+/// Notes that a consumer did not want `count` of the events that its process was given for it; `more` when the process is to
+/// send itself what wakes it.
+#[rustler::nif]
+fn producer_decline(env: Env<'_>, producer: Producer, key: u64, count: u64) -> NifResult<Atom> {
+    let _timed = timed!(env, "producer_decline");
+    let mut inner = producer.shared.lock()?;
+    inner.producer.decline(key, count);
+    Ok(outbox::next(if inner.producer.wake_due() { Rest::More } else { Rest::Wait }))
+}
+
+/// What the producer does when it is woken.
+#[rustler::nif]
+fn producer_serve(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
+    let _timed = timed!(env, "producer_serve");
+    serve(env, &producer.shared, ordinary(), |inner| {
+        inner.producer.awake();
+        None
+    })
+}
+
+/// For an event that takes longer to decode than an ordinary call may last.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn producer_serve_dirty(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
+    let _timed = timed!(dirty "producer_serve_dirty");
+    serve(env, &producer.shared, Budget::dirty(DIRTY_NS), |_| None)
+}
+
+/// How many events one consumer waits for.
+#[rustler::nif]
+fn producer_demand_of(env: Env<'_>, producer: Producer, key: u64) -> NifResult<u64> {
+    let _timed = timed!(env, "producer_demand_of");
+    Ok(producer.shared.lock()?.producer.demand_of(key))
+}
+
+/// Who holds a partition, if these are `limit` or more; nobody otherwise.
+#[rustler::nif]
+fn producer_holders(env: Env<'_>, producer: Producer, partition: usize, limit: usize) -> NifResult<Vec<u64>> {
+    let _timed = timed!(env, "producer_holders");
+    Ok(producer.shared.lock()?.producer.holders(partition, limit))
+}
+
+#[rustler::nif]
+fn producer_set_demand<'a>(env: Env<'a>, producer: Producer, mode: Term<'a>) -> NifResult<Term<'a>> {
+    let _timed = timed!(env, "producer_set_demand");
+    let forward = forward(mode)?;
+    serve(env, &producer.shared, ordinary(), |inner| {
+        inner.producer.set_forward(forward);
+        None
+    })
+}
+
+#[rustler::nif]
+fn producer_info(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
+    let _timed = timed!(env, "producer_info");
+    let inner = producer.shared.lock()?;
+    let core = &inner.producer;
+    let pairs = [
+        (atoms::state(), outbox::state(core.state()).encode(env)),
+        (atoms::revision(), inner.revision.encode(env)),
+        (atoms::demand(), core.demand().encode(env)),
+        (atoms::ready_events(), core.ready_events().encode(env)),
+        (atoms::ready_bytes(), core.ready_bytes().encode(env)),
+        (atoms::reconnects(), inner.counts.reconnects.encode(env)),
+        (atoms::stale_events(), inner.counts.stale.encode(env)),
+        (atoms::unknown_messages(), inner.counts.unknown.encode(env)),
+        (atoms::position_beyond_end(), inner.beyond.map(|beyond| outbox::beyond(env, beyond)).encode(env)),
+    ];
+    Term::map_from_pairs(env, &pairs)
+}
