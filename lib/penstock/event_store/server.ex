@@ -10,7 +10,8 @@ defmodule Penstock.EventStore.Server do
       #=> "esdb://127.0.0.1:38423?tls=false"
 
   It speaks the gRPC API of EventStoreDB over HTTP/2 on 127.0.0.1, so any client of EventStoreDB or KurrentDB can use
-  it. It runs in the Rust core: the process only owns it, and the server ends when the process does.
+  it. It runs in the Rust core, on threads of its own: the process only owns it, and the server ends when the process
+  does. Neither a busy server nor a slow disk holds up who reads in the same VM, from this server or another.
 
   ## Options
 
@@ -42,6 +43,8 @@ defmodule Penstock.EventStore.Server do
       with `INVALID_ARGUMENT` and is named in the text
     * an error's headers are shortened to 8 KiB, which every client takes: first the middle of the text, then whole
       fields. Status and `exception` are always there
+    * a call whose `grpc-timeout` is over is given up with `DEADLINE_EXCEEDED`; an append that was not decided by then is
+      not written, and one that was may be written all the same
     * a client that answers no HTTP/2 ping for 10 seconds, or that has not said what it speaks after 30, is let go
   """
 

@@ -1,6 +1,6 @@
 //! The boundary to the BEAM: decodes arguments, submits work, encodes results.
 //!
-//! - `runtime`: the one tokio runtime
+//! - `runtime`: the tokio runtimes, one for servers and one for everything else
 //! - `sys`: what rustler lacks, with the only `unsafe`
 //! - `account`: how long calls take, and may take
 //! - `frame`: the messages of a batch

@@ -102,7 +102,7 @@ fn server_start<'a>(
             return Ok((atoms::error(), error).encode(env));
         }
     };
-    let runtime = match runtime::handle() {
+    let runtime = match runtime::of_servers() {
         Ok(runtime) => runtime,
         Err(kind) => {
             let reason = format!("the runtime of the Rust core cannot be started: {kind}");

@@ -1,8 +1,6 @@
 //! `Streams.Append`.
 
-use std::sync::Arc;
-
-use store_core::Expected;
+use store_core::{Answer as Written, Expected};
 use tonic::Status;
 use wire::proto::Empty;
 use wire::proto::streams::append_req::options::ExpectedStreamRevision;
@@ -12,14 +10,15 @@ use wire::proto::streams::append_resp::wrong_expected_version as wrong;
 use wire::proto::streams::append_resp::{Position, Result as Answer, Success, WrongExpectedVersion};
 use wire::proto::streams::{AppendReq, AppendResp};
 
-use crate::calls::Answers;
-use crate::engine::{Engine, stream_name};
+use crate::answers::Answers;
 use crate::fault;
+use crate::node::Context;
 use crate::proposal::Proposal;
 use crate::requests::Requests;
+use crate::target::{expected_revision, stream_name};
 
 /// Appends what is sent up to the end of the requests.
-pub async fn append(engine: Arc<Engine>, mut requests: Requests<AppendReq>) -> Result<Answers, Status> {
+pub async fn append(context: Context, mut requests: Requests<AppendReq>) -> Result<Answers, Status> {
     let Some(Content::Options(options)) = requests.next().await?.and_then(|request| request.content) else {
         return Err(fault::handler());
     };
@@ -30,7 +29,8 @@ pub async fn append(engine: Arc<Engine>, mut requests: Requests<AppendReq>) -> R
         proposal.add(event.id, event.metadata, event.custom_metadata, event.data)?;
     }
     let (command, held) = proposal.into_command(name, expected);
-    let appended = engine.write(command, Some(held)).await.map_err(fault::of)?;
+    let appended =
+        context.node.engine.write(command, Some(held), context.caller.deadline).await.map_err(fault::of)?;
     Ok(Answers::one(&AppendResp { result: Some(answer(appended, asked)) }))
 }
 
@@ -50,18 +50,9 @@ fn target(options: Options) -> Result<(String, ExpectedStreamRevision, Expected)
     Ok((stream_name(options.stream_identifier.as_ref())?, asked, expected))
 }
 
-/// The greatest number stands for "no stream"; others that no revision can have are none.
-pub fn expected_revision(revision: u64) -> Option<Expected> {
-    match revision {
-        u64::MAX => Some(Expected::NoStream),
-        revision if revision <= store_core::LAST_REVISION => Some(Expected::Revision(revision)),
-        _ => None,
-    }
-}
-
-fn answer(appended: store_core::Answer, asked: ExpectedStreamRevision) -> Answer {
+fn answer(appended: Written, asked: ExpectedStreamRevision) -> Answer {
     match appended {
-        store_core::Answer::Done { revision, position } => Answer::Success(Success {
+        Written::Done { revision, position } => Answer::Success(Success {
             current_revision_option: Some(match revision {
                 Some(revision) => CurrentRevisionOption::CurrentRevision(revision),
                 None => CurrentRevisionOption::NoStream(Empty {}),
@@ -74,7 +65,7 @@ fn answer(appended: store_core::Answer, asked: ExpectedStreamRevision) -> Answer
                 None => PositionOption::NoPosition(Empty {}),
             }),
         }),
-        store_core::Answer::Wrong { current } => Answer::WrongExpectedVersion(wrong_version(current, asked)),
+        Written::Wrong { current } => Answer::WrongExpectedVersion(wrong_version(current, asked)),
     }
 }
 

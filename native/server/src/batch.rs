@@ -17,11 +17,11 @@ use wire::proto::streams::{BatchAppendReq, BatchAppendResp};
 use wire::proto::{StreamIdentifier, Uuid};
 
 use crate::allowance::Allowance;
+use crate::answers::Answers;
 use crate::batch_answer::{Problem, answer, expected};
-use crate::calls::Answers;
-use crate::engine::Engine;
 use crate::fault;
 use crate::messages::{Messages, structured};
+use crate::node::Context;
 use crate::panics::guarded;
 use crate::proposal::{Proposal, parse_id};
 use crate::requests::Requests;
@@ -44,7 +44,7 @@ struct Batch {
 type Permit = mpsc::OwnedPermit<Result<Messages, Status>>;
 
 struct Call {
-    engine: Arc<Engine>,
+    context: Context,
     allowance: Arc<Allowance>,
     batches: HashMap<u128, Batch>,
     /// The batches in the order in which their time runs out.
@@ -54,13 +54,10 @@ struct Call {
 }
 
 /// Appends batches until the client has no more.
-pub async fn batch_append(
-    engine: Arc<Engine>,
-    requests: Requests<BatchAppendReq>,
-) -> Result<Answers, Status> {
+pub async fn batch_append(context: Context, requests: Requests<BatchAppendReq>) -> Result<Answers, Status> {
     let (answers, receiver) = mpsc::channel(WAITING);
     let call = Call {
-        engine,
+        context,
         allowance: requests.allowance().clone(),
         batches: HashMap::new(),
         deadlines: BTreeSet::new(),
@@ -83,7 +80,7 @@ impl Call {
         mut requests: Requests<BatchAppendReq>,
         answers: mpsc::Sender<Result<Messages, Status>>,
     ) -> Result<(), Status> {
-        let stopping = self.engine.stopping();
+        let stopping = self.context.node.engine.stopping();
         tokio::pin!(stopping);
         let mut room: Option<Permit> = None;
         loop {
@@ -108,7 +105,7 @@ impl Call {
                 },
                 () = first(&self.deadlines) => self.time_out(Instant::now()),
                 () = answers.closed() => return Ok(()),
-                () = &mut stopping => return Err(Status::unavailable("the server is shutting down")),
+                () = &mut stopping => return Err(fault::stopping()),
             }
         }
     }
@@ -194,7 +191,8 @@ impl Call {
     async fn append(&self, batch: Batch) -> Result<store_core::Answer, Problem> {
         let name = name(batch.options.stream_identifier.as_ref())?;
         let (command, held) = batch.proposal.into_command(name, expected(&batch.options)?);
-        self.engine.write(command, Some(held)).await.map_err(Problem::Refused)
+        let Context { node, caller } = &self.context;
+        node.engine.write(command, Some(held), caller.deadline).await.map_err(Problem::Refused)
     }
 }
 

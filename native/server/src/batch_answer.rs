@@ -14,7 +14,7 @@ use wire::proto::{
     Unknown, Uuid, WrongExpectedVersion,
 };
 
-use crate::append::expected_revision;
+use crate::target::expected_revision;
 
 /// Why a batch was not written.
 #[derive(Debug)]
@@ -118,6 +118,7 @@ fn error(problem: Problem) -> google::rpc::Status {
             let stream_identifier = Some(StreamIdentifier { stream_name: name.into() });
             status(Code::NotFound, "StreamDeleted", &StreamDeleted { stream_identifier })
         }
+        Problem::Refused(Fault::Late) => error(Problem::Timeout),
         Problem::Refused(fault) => {
             tracing::error!(%fault, "a batch was not written");
             status(Code::Unknown, "Unknown", &Unknown {})

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use tonic::Status;
 
-use crate::calls::Answers;
+use crate::answers::Answers;
 use crate::messages::Messages;
 
 /// Small messages that are there are gathered up to this many bytes, and go out together.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use store_core::{Answer, Command, Decision, Draft, Fault, Store};
 use store_disk::{Journal, commit};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::allowance::Share;
 use crate::time::now;
@@ -21,13 +22,19 @@ pub struct Request {
     pub command: Command,
     /// What it takes of the room that requests have.
     pub held: Option<Share>,
+    /// When it is too late to decide it.
+    pub deadline: Option<Instant>,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Result<Answer, Fault>>,
 }
 
 impl store_disk::Request for Request {
     fn decide(&self, draft: &Draft<'_>) -> Result<Decision<Answer>, Fault> {
-        draft.decide(&self.command, now())
+        // Nobody waits for it any more, and who asked was told that it was given up.
+        match self.deadline {
+            Some(deadline) if deadline <= Instant::now() => Err(Fault::Late),
+            _ => draft.decide(&self.command, now()),
+        }
     }
 
     fn answer(self, outcome: Result<Answer, Fault>) {

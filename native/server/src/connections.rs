@@ -10,12 +10,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::idle::Awaited;
+use crate::node::Node;
+use crate::orders::{Receiver, told, told_to_stop};
 use crate::requests::Watched;
-use crate::route::{self, Node};
+use crate::route;
 
 /// Calls on one connection; further ones wait in the client.
 const CALLS: u32 = 100;
@@ -37,12 +38,12 @@ const GRACE: Duration = Duration::from_millis(500);
 const EXHAUSTED: Duration = Duration::from_millis(50);
 
 /// Serves until told to stop, then ends every connection.
-pub async fn serve(listener: TcpListener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, node: Arc<Node>, mut orders: Receiver) {
     let mut connections = JoinSet::new();
     let mut exhausted = false;
     loop {
         tokio::select! {
-            () = told(&mut stop) => break,
+            () = told_to_stop(&mut orders) => break,
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "a connection failed");
@@ -51,7 +52,8 @@ pub async fn serve(listener: TcpListener, node: Arc<Node>, mut stop: watch::Rece
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
                     exhausted = false;
-                    connections.spawn(connection(socket, node.clone(), stop.clone()));
+                    let cuts = orders.borrow().cuts;
+                    connections.spawn(connection(socket, node.clone(), orders.clone(), cuts));
                 }
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -71,7 +73,7 @@ pub async fn serve(listener: TcpListener, node: Arc<Node>, mut stop: watch::Rece
     }
 }
 
-async fn connection(socket: TcpStream, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+async fn connection(socket: TcpStream, node: Arc<Node>, mut orders: Receiver, cuts: u64) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
@@ -98,7 +100,10 @@ async fn connection(socket: TcpStream, node: Arc<Node>, mut stop: watch::Receive
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = told(&mut stop) => {
+        told = told(&mut orders, cuts) => {
+            if told.cuts > cuts {
+                return;
+            }
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -106,9 +111,4 @@ async fn connection(socket: TcpStream, node: Arc<Node>, mut stop: watch::Receive
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended");
     }
-}
-
-/// Waits until told to stop; that nobody is left to say so means the same.
-pub async fn told(stop: &mut watch::Receiver<bool>) {
-    drop(stop.wait_for(|stop| *stop).await);
 }

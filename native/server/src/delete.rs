@@ -1,7 +1,5 @@
 //! `Streams.Delete` and `Streams.Tombstone`. Here a wrong expectation is an error, unlike with an append.
 
-use std::sync::Arc;
-
 use store_core::{Answer, Command, Expected};
 use tonic::{Code, Status};
 use wire::proto::Empty;
@@ -10,13 +8,13 @@ use wire::proto::streams::{
     tombstone_resp,
 };
 
-use crate::append::expected_revision;
-use crate::calls::Answers;
-use crate::engine::{Engine, stream_name};
+use crate::answers::Answers;
 use crate::fault;
+use crate::node::Context;
+use crate::target::{expected_revision, stream_name};
 
 /// Deletes a stream softly.
-pub async fn delete(engine: Arc<Engine>, request: DeleteReq) -> Result<Answers, Status> {
+pub async fn delete(context: Context, request: DeleteReq) -> Result<Answers, Status> {
     use delete_req::options::ExpectedStreamRevision as Asked;
     let options = request.options.ok_or_else(fault::handler)?;
     let expected = match options.expected_stream_revision {
@@ -27,7 +25,7 @@ pub async fn delete(engine: Arc<Engine>, request: DeleteReq) -> Result<Answers, 
         None => return Err(no_expectation("Delete")),
     };
     let stream = stream_name(options.stream_identifier.as_ref())?;
-    let position_option = Some(match run(&engine, Command::Delete { stream, expected }, expected).await? {
+    let position_option = Some(match run(&context, Command::Delete { stream, expected }, expected).await? {
         Some(position) => delete_resp::PositionOption::Position(delete_resp::Position {
             commit_position: position,
             prepare_position: position,
@@ -38,7 +36,7 @@ pub async fn delete(engine: Arc<Engine>, request: DeleteReq) -> Result<Answers, 
 }
 
 /// Deletes a stream for ever.
-pub async fn tombstone(engine: Arc<Engine>, request: TombstoneReq) -> Result<Answers, Status> {
+pub async fn tombstone(context: Context, request: TombstoneReq) -> Result<Answers, Status> {
     use tombstone_req::options::ExpectedStreamRevision as Asked;
     let options = request.options.ok_or_else(fault::handler)?;
     let expected = match options.expected_stream_revision {
@@ -50,7 +48,7 @@ pub async fn tombstone(engine: Arc<Engine>, request: TombstoneReq) -> Result<Ans
     };
     let stream = stream_name(options.stream_identifier.as_ref())?;
     let position_option =
-        Some(match run(&engine, Command::Tombstone { stream, expected }, expected).await? {
+        Some(match run(&context, Command::Tombstone { stream, expected }, expected).await? {
             Some(position) => tombstone_resp::PositionOption::Position(tombstone_resp::Position {
                 commit_position: position,
                 prepare_position: position,
@@ -61,9 +59,10 @@ pub async fn tombstone(engine: Arc<Engine>, request: TombstoneReq) -> Result<Ans
 }
 
 /// The position of what says that the stream is deleted.
-async fn run(engine: &Arc<Engine>, command: Command, expected: Expected) -> Result<Option<u64>, Status> {
+async fn run(context: &Context, command: Command, expected: Expected) -> Result<Option<u64>, Status> {
     let name = command.stream().to_owned();
-    match engine.write(command, None).await.map_err(fault::of)? {
+    let written = context.node.engine.write(command, None, context.caller.deadline).await;
+    match written.map_err(fault::of)? {
         Answer::Done { position, .. } => Ok(position),
         Answer::Wrong { current } => Err(wrong_version(&name, expected, current)),
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use store_disk::{OpenError, Opened, Options};
 
-use crate::server::StartError;
+use crate::options::StartError;
 
 /// Opens the store in a folder, or makes one there; `seed` is a number that nobody had before.
 pub async fn open(folder: PathBuf, options: Options, seed: u128) -> Result<Opened, StartError> {

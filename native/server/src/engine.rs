@@ -8,12 +8,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use store_core::{Answer, Command, Expected, Fault, StorageError, Store, Ticks};
 use store_disk::{Fetcher, Opened, without_waiting};
 use tokio::sync::{oneshot, watch};
-use tonic::Status;
+use tokio::time::Instant;
 
 use crate::allowance::Share;
 use crate::committer::{Committer, Request};
-use crate::connections::told;
-use crate::fault;
+use crate::orders::{self, told_to_stop};
 use crate::time::now;
 use crate::watchers::Watchers;
 
@@ -24,7 +23,7 @@ const FETCHES: usize = 64;
 pub struct Engine {
     store: Arc<RwLock<Option<Store>>>,
     disk: Option<Disk>,
-    stopping: watch::Receiver<bool>,
+    stopping: orders::Receiver,
     watchers: Arc<Watchers>,
 }
 
@@ -36,7 +35,7 @@ struct Disk {
 
 impl Engine {
     /// Shares a store in memory.
-    pub fn in_memory(store: Store, stopping: watch::Receiver<bool>) -> Arc<Self> {
+    pub fn in_memory(store: Store, stopping: orders::Receiver) -> Arc<Self> {
         let store = Arc::new(RwLock::new(Some(store)));
         Arc::new(Self { store, disk: None, stopping, watchers: Arc::default() })
     }
@@ -45,7 +44,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the system has no thread for it.
-    pub fn on_disk(opened: Opened, stopping: watch::Receiver<bool>) -> std::io::Result<Arc<Self>> {
+    pub fn on_disk(opened: Opened, stopping: orders::Receiver) -> std::io::Result<Arc<Self>> {
         let Opened { store, journal, fetcher } = opened;
         let store = Arc::new(RwLock::new(Some(store)));
         let watchers = Arc::<Watchers>::default();
@@ -87,9 +86,18 @@ impl Engine {
     }
 
     /// Has a request decided, writes what it changes, and tells those who wait for the streams that may have changed.
-    /// On a disk, it is kept and readable when this returns. What it holds of the room for requests is free then.
-    pub async fn write(self: &Arc<Self>, command: Command, held: Option<Share>) -> Result<Answer, Fault> {
+    /// On a disk, it is kept and readable when this returns. What it holds of the room for requests is free then. What
+    /// is not decided by the deadline is not written.
+    pub async fn write(
+        self: &Arc<Self>,
+        command: Command,
+        held: Option<Share>,
+        deadline: Option<Instant>,
+    ) -> Result<Answer, Fault> {
         let Some(disk) = &self.disk else {
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(Fault::Late);
+            }
             let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
             let written = store.as_mut().ok_or_else(closed)?.execute(&command, now());
             drop(store);
@@ -97,7 +105,7 @@ impl Engine {
             return written;
         };
         let (answer, answered) = oneshot::channel();
-        disk.committer.send(Request { command, held, answer });
+        disk.committer.send(Request { command, held, deadline, answer });
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
@@ -111,7 +119,7 @@ impl Engine {
             expected: Expected::NoStream,
             metadata: "{\"$maxAge\":86400}".to_owned(),
         };
-        self.write(statistics, None).await.map(|_| ())
+        self.write(statistics, None, None).await.map(|_| ())
     }
 
     /// The end of the log; 0 when the server is shutting down.
@@ -136,7 +144,7 @@ impl Engine {
     /// Waits until the server ends.
     pub fn stopping(&self) -> impl Future<Output = ()> + use<> {
         let mut stopping = self.stopping.clone();
-        async move { told(&mut stopping).await }
+        async move { told_to_stop(&mut stopping).await }
     }
 
     /// Hears of every write.
@@ -156,17 +164,4 @@ fn closed() -> Fault {
 
 fn failed(why: &str) -> Fault {
     Fault::Storage(StorageError::Failed(why.to_owned()))
-}
-
-/// A stream's name as the store knows it: bytes that are not UTF-8 are replaced.
-///
-/// # Errors
-/// No name, or an empty one, is what the server cannot make sense of.
-pub fn stream_name(identifier: Option<&wire::proto::StreamIdentifier>) -> Result<String, Status> {
-    match identifier {
-        Some(identifier) if !identifier.stream_name.is_empty() => {
-            Ok(String::from_utf8_lossy(&identifier.stream_name).into_owned())
-        }
-        _ => Err(fault::handler()),
-    }
 }

@@ -59,6 +59,16 @@ pub fn exhausted(exhausted: Exhausted) -> Status {
     Status::resource_exhausted(format!("This request is refused: {exhausted}."))
 }
 
+/// The time is over that the caller gave.
+pub fn late() -> Status {
+    Status::deadline_exceeded("Deadline Exceeded")
+}
+
+/// The server ends before the call does.
+pub fn stopping() -> Status {
+    Status::unavailable("the server is shutting down")
+}
+
 /// A call that ended in a panic: a fault of the server, which goes on.
 pub fn panicked(panicked: &Panicked) -> Status {
     tracing::error!(%panicked, "a call failed");
@@ -71,7 +81,7 @@ pub fn of(fault: Fault) -> Status {
         Fault::StreamDeleted(name) => stream_deleted(&name),
         Fault::InvalidPosition => Status::unknown("Unexpected ReadAllResult: InvalidPosition"),
         Fault::AheadOfLog => Status::unknown("Unexpected ReadAllResult: Error"),
-        Fault::Late => Status::deadline_exceeded("Deadline Exceeded"),
+        Fault::Late => late(),
         Fault::Storage(error) => Status::internal(error.to_string()),
     }
 }

@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use tonic::Status;
 use wire::proto::streams::read_resp::{CaughtUp, Checkpoint, Content};
 
-use crate::calls::Answers;
+use crate::answers::Answers;
 use crate::engine::Engine;
 use crate::fault;
 use crate::filter::Filter;
+use crate::form::{Form, Origin};
 use crate::judge::{Judged, judge};
 use crate::log::{Glance, Look, glance, position};
 use crate::messages::Messages;
-use crate::read::{Form, Origin};
 use crate::reading::{Next, PAGE, control, paged};
 use crate::subscription::{Start, confirmation, invalid_position, start_of_log, wait};
 

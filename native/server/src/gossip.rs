@@ -3,7 +3,7 @@
 use wire::proto::gossip::{ClusterInfo, EndPoint, MemberInfo, member_info::VNodeState};
 
 use crate::messages::structured;
-use crate::route::Node;
+use crate::node::Node;
 use crate::time::now;
 
 /// The one member, as others are told of it.

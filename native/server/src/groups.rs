@@ -12,10 +12,10 @@ use wire::proto::persistent_subscriptions::{
 };
 use wire::proto::{Empty, StreamIdentifier};
 
-use crate::calls::Answers;
-use crate::engine::stream_name;
+use crate::answers::Answers;
 use crate::fault;
 use crate::requests::Requests;
+use crate::target::stream_name;
 
 const ALL: &str = "$all";
 

@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 use wire::proto::Empty;
 
-use crate::calls::Answers;
+use crate::answers::Answers;
 use crate::fault;
 
 /// Nothing is done where there is nothing to do.

@@ -1,7 +1,5 @@
 //! `Streams.Read`: what is asked for, and whether it can be.
 
-use std::sync::Arc;
-
 use store_core::{Direction, LAST_REVISION};
 use tonic::Status;
 use wire::proto::streams::ReadReq;
@@ -13,44 +11,19 @@ use wire::proto::streams::read_req::options::{
     AllOptions, CountOption, FilterOption, StreamOption, StreamOptions,
 };
 
-use crate::calls::Answers;
-use crate::engine::{Engine, stream_name};
+use crate::answers::Answers;
 use crate::filter::Filter;
+use crate::form::{Form, Origin};
 use crate::messages::Ids;
+use crate::node::Context;
+use crate::target::stream_name;
 use crate::{fault, filtered, reading, subscription};
 
 const OPTIONS: &str = "EventStore.Client.Streams.ReadReq+Types+Options";
 
-/// Where to begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// At the oldest event.
-    Start,
-    /// At the newest.
-    End,
-    /// At a revision of a stream, or a position of the log.
-    At(u64),
-    /// Just before the event at a position of the log.
-    Before(u64),
-}
-
-/// What every read has.
-#[derive(Clone, Copy, Debug)]
-pub struct Form {
-    /// Where to begin.
-    pub start: Origin,
-    /// Which way.
-    pub direction: Direction,
-    /// Whether links are followed.
-    pub resolve: bool,
-    /// The form of ids.
-    pub ids: Ids,
-    /// Whether the first and last revision are wanted as well.
-    pub control: bool,
-}
-
 /// Answers a read or a subscription.
-pub async fn read(engine: Arc<Engine>, request: ReadReq) -> Result<Answers, Status> {
+pub async fn read(context: Context, request: ReadReq) -> Result<Answers, Status> {
+    let engine = context.engine();
     let options = request.options.ok_or_else(fault::handler)?;
     let ids = ids(&options)?;
     let Some(source) = &options.stream_option else {

@@ -13,14 +13,14 @@ use wire::proto::StreamIdentifier;
 use wire::proto::streams::ReadResp;
 use wire::proto::streams::read_resp::{Content, StreamNotFound};
 
-use crate::calls::Answers;
+use crate::answers::Answers;
 use crate::engine::Engine;
 use crate::fault;
 use crate::filter::Filter;
+use crate::form::{Form, Origin};
 use crate::judge::judge;
 use crate::log::{Look, glance};
 use crate::messages::Messages;
-use crate::read::{Form, Origin};
 
 /// What is read at once: enough to fill the client's window, little enough to hold for every reader.
 pub const PAGE: PageSize = PageSize { events: 256, bytes: 64 * 1024 };

@@ -11,12 +11,12 @@ use tonic::Status;
 use uuid::Uuid;
 use wire::proto::streams::read_resp::{CaughtUp, Content, SubscriptionConfirmation};
 
-use crate::calls::Answers;
+use crate::answers::Answers;
 use crate::engine::Engine;
 use crate::fault;
+use crate::form::{Form, Origin};
 use crate::log::{Glance, Look, glance};
 use crate::messages::Messages;
-use crate::read::{Form, Origin};
 use crate::reading::{Next, PAGE, control, paged, room};
 
 /// What is subscribed to.
@@ -117,13 +117,9 @@ fn look_at_stream(
 /// When the server ends first.
 pub async fn wait(engine: &Engine, changes: &mut watch::Receiver<()>) -> Result<(), Status> {
     tokio::select! {
-        changed = changes.changed() => changed.map_err(|_| stopped()),
-        () = engine.stopping() => Err(stopped()),
+        changed = changes.changed() => changed.map_err(|_| fault::stopping()),
+        () = engine.stopping() => Err(fault::stopping()),
     }
-}
-
-fn stopped() -> Status {
-    Status::unavailable("the server is shutting down")
 }
 
 /// The first message of every subscription.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tonic::body::Body;
 
 use crate::features::VERSION;
-use crate::route::Node;
+use crate::node::Node;
 use crate::time::now;
 
 const JSON: &str = "application/json; charset=utf-8";

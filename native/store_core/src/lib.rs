@@ -2,14 +2,14 @@
 //!
 //! - `units`: numbers that everybody knows
 //! - `event`, `record`: an event to be appended, and as it is kept, in the form in which it is sent
-//! - `command`, `fault`: what can be asked to be written, what that is answered, why it is refused
-//! - `write`: a change; nothing else changes the store
 //! - `limits`: what a stream's metadata says of its length
+//! - `write`: a change; nothing else changes the store
 //! - `page`, `storage`, `memory`: what keeps records, and the kind that forgets
+//! - `command`, `fault`: what can be asked to be written, what that is answered, why it is refused
 //! - `store`: streams and the log; `read`, `all` are what is asked of it
 //! - `draft`: the store, and the changes that were decided since
-//! - `decide`: from a request to the one change that it makes; `append`, `delete`, `repeats` are its rules, `plan` the
-//!   change while it is put together
+//! - `plan`: the change of one request, while it is put together; `repeats`, `append`, `delete` are its rules
+//! - `decide`: from a request to the one change that it makes
 //!
 //! Modules depend on those named before them. Every operation takes the time as an argument, in ticks of 100 ns since
 //! 1970.

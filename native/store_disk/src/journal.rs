@@ -10,7 +10,7 @@ use crate::error::{describe, is_full};
 use crate::files::{File, write_zeros};
 use crate::frame::{self, FramePlace, MAX_FRAME};
 use crate::helper::Helper;
-use crate::open::{Fsync, Options};
+use crate::options::{Fsync, Options};
 use crate::segment::{HEAD, Head, log_name, unfinished};
 use crate::shared::{Seal, Shared};
 use crate::synced::{End, Synced, SyncedFile};

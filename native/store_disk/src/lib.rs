@@ -25,6 +25,7 @@
 //! # Modules
 //!
 //! - `files`, `os`: what is asked of a file system, and the real one
+//! - `options`: how a store is opened
 //! - `form`, `marker`, `synced`, `segment`, `frame`: how everything is written
 //! - `scan`: reading a segment from its start, and judging where it ends
 //! - `index`, `index_file`, `bloom`: where the events of a segment are
@@ -48,6 +49,7 @@ mod keeper;
 mod log;
 mod marker;
 mod open;
+mod options;
 mod os;
 mod scan;
 mod sealed;
@@ -65,7 +67,8 @@ pub use files::{File, Folder};
 pub use journal::Journal;
 pub use keeper::{Request, commit};
 pub use marker::FORMAT;
-pub use open::{Fsync, Opened, Options, open, open_in};
+pub use open::{Opened, open, open_in};
+pub use options::{Fsync, Options};
 pub use os::OsFolder;
 pub use segment::{SEGMENT, SEGMENTS};
 pub use shared::Fetcher;

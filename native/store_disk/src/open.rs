@@ -11,39 +11,13 @@ use crate::files::Folder;
 use crate::helper::Helper;
 use crate::journal::{Journal, Room};
 use crate::log::{Active, Chain, Log, Run};
+use crate::options::Options;
 use crate::os::OsFolder;
 use crate::sealed::{Lookup, Sealed};
-use crate::segment::{SEGMENT, log_name};
+use crate::segment::log_name;
 use crate::settle::settle;
 use crate::shared::{Fetcher, Shared};
 use crate::survey::{Found, FoundIndex, Survey, survey};
-
-/// When an append is acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fsync {
-    /// When the disk has it: appends that wait are synced together.
-    #[default]
-    Group,
-    /// When the operating system has it: it survives the end of the process, but not that of the machine.
-    Never,
-}
-
-/// How a store is opened.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// When an append is acknowledged.
-    pub fsync: Fsync,
-    /// How long a segment may become, in bytes: one of [`SEGMENTS`](crate::SEGMENTS).
-    pub segment: u64,
-    /// Whether what nobody waits for has a thread of its own.
-    pub helper: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { fsync: Fsync::default(), segment: SEGMENT, helper: true }
-    }
-}
 
 /// A store that is open, as long as either part of it is there.
 pub struct Opened {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{OpenError, unusable};
 use crate::files::{File, Folder, read_exact};
 use crate::marker::FORMAT;
-use crate::open::{Fsync, Options};
+use crate::options::{Fsync, Options};
 use crate::sealed::write_index;
 use crate::segment::log_name;
 use crate::shared::Shared;

@@ -48,6 +48,15 @@ defmodule Penstock.EventStore.ServerTest do
     assert health(Server.port(server)) == "204"
   end
 
+  # So that a reader of the same VM never waits behind a busy server, or one whose disk stands still.
+  if File.dir?("/proc/self/task") do
+    test "it runs on threads of its own" do
+      start!()
+      names = for task <- File.ls!("/proc/self/task"), {:ok, name} <- [File.read("/proc/self/task/#{task}/comm")], do: name
+      assert "penstock-server\n" in names
+    end
+  end
+
   test "the connection string is that of the port" do
     server = start!()
     assert Server.connection_string(server) == "esdb://127.0.0.1:#{Server.port(server)}?tls=false"

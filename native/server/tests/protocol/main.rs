@@ -6,6 +6,7 @@
 mod common;
 
 mod batches;
+mod deadlines;
 mod filters;
 mod groups;
 mod log_start;

@@ -1,0 +1,107 @@
+//! A client of a server that is made to misbehave by its handle.
+
+#![allow(clippy::expect_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use client::{Direction, Expectation, From, MAX_MESSAGE_SIZE, Read, ReadLimits, Time, read_stream};
+use reader_core::{Start, State};
+use server::Injection;
+use support::*;
+
+const APPEND: &str = "/event_store.client.streams.Streams/Append";
+const READ: &str = "/event_store.client.streams.Streams/Read";
+
+fn refuse(code: tonic::Code) -> Injection {
+    Injection::Refuse(tonic::Status::new(code, "on purpose"))
+}
+
+async fn count(connection: &client::Connection, stream: &str) -> Option<usize> {
+    let (from, direction) = (From::Start, Direction::Forwards);
+    let read = Read { stream: stream.to_owned().into(), from, direction, count: 100, resolve_links: true };
+    let limits = ReadLimits { message: MAX_MESSAGE_SIZE, timeout: None };
+    read_stream(connection, &read, limits).await.expect("read").map(|events| events.len())
+}
+
+#[tokio::test]
+async fn a_subscription_whose_connection_is_dropped_goes_on_where_it_was_and_new_connections_are_taken() {
+    let server = server().await;
+    let control = server.control();
+    let connection = connection(server.local_addr());
+    fill(&connection, "s", 3).await;
+    let mut running = subscribe(&connection, "s", Start::Beginning);
+    running.until(Given::State(State::Subscribed)).await;
+    for last in [4, 6, 8] {
+        control.drop_connections();
+        running.until(Given::Dropped).await;
+        fill(&connection_with(server.local_addr(), ""), "s", 2).await;
+        assert_eq!(running.events_until(last).await, [last - 1, last]);
+    }
+}
+
+#[tokio::test]
+async fn the_next_calls_of_a_method_are_refused_as_told_and_those_after_them_are_not() {
+    let server = server().await;
+    let control = server.control();
+    let connection = connection(server.local_addr());
+    control.inject(APPEND, 2, refuse(tonic::Code::PermissionDenied)).expect("a method");
+    control.inject(&APPEND.to_lowercase(), 1, refuse(tonic::Code::InvalidArgument)).expect("a method");
+    let mut reasons = Vec::new();
+    for _ in 0..3 {
+        let failed = append(&connection, "s", vec![event(b"{}")]).await.expect_err("refused");
+        assert!(!failed.may_be_written, "{failed:?}");
+        reasons.push(failed.error.reason());
+    }
+    assert_eq!(reasons, ["access_denied", "access_denied", "invalid_argument"]);
+    assert_eq!(count(&connection, "s").await, None, "nothing was written, and reads are not concerned");
+    fill(&connection, "s", 1).await;
+    assert_eq!(count(&connection, "s").await, Some(1));
+    let unknown = control.inject("/event_store.client.streams.Streams/Nonsense", 1, Injection::Stall);
+    let text = unknown.expect_err("no method").to_string();
+    assert!(text.contains("Streams/Nonsense"), "{text}");
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_refused_for_a_while_is_tried_again_until_it_is_taken() {
+    let server = server().await;
+    let connection = connection(server.local_addr());
+    fill(&connection, "s", 2).await;
+    server.control().inject(READ, 2, refuse(tonic::Code::Unavailable)).expect("a method");
+    assert_eq!(subscribe(&connection, "s", Start::Beginning).events_until(1).await, [0, 1]);
+}
+
+#[tokio::test]
+async fn a_stalled_call_is_given_up_by_its_client_or_goes_on_when_it_is_let_go() {
+    let server = server().await;
+    let control = server.control();
+    let connection = connection(server.local_addr());
+    control.inject(APPEND, 1, Injection::Stall).expect("a method");
+    let time = Time::Limited(Duration::from_millis(100));
+    let failed = client::append(&connection, "s".into(), Expectation::Any, vec![event(b"{}")], time)
+        .await
+        .expect_err("in time");
+    assert_eq!(failed.error.reason(), "deadline_exceeded");
+
+    let mut pending = control.inject(READ, 1, Injection::Stall).expect("a method");
+    let mut running = subscribe(&connection, "s", Start::Beginning);
+    pending.come().await;
+    // Behind the stalled one in the order of the connection, and not held up by it.
+    fill(&connection, "s", 2).await;
+    control.clear();
+    assert_eq!(running.events_until(1).await, [0, 1]);
+}
+
+#[tokio::test]
+async fn a_server_is_ended_by_its_handle_with_a_stalled_call_on_it() {
+    let mut server = server().await;
+    let control = server.control();
+    let connection = connection(server.local_addr());
+    let mut pending = control.inject(APPEND, 1, Injection::Stall).expect("a method");
+    let stalled = tokio::spawn(async move { append(&connection, "s", vec![event(b"{}")]).await });
+    pending.come().await;
+    control.stop();
+    assert_eq!(server.ended().await, Ok(()));
+    assert!(stalled.await.expect("no panic").is_err());
+}

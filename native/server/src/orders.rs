@@ -1,0 +1,41 @@
+//! What a running server is told: to end, or to cut its connections.
+
+use tokio::sync::watch;
+
+/// What was said so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// Whether to end.
+    pub stop: bool,
+    /// How many times connections were to be cut.
+    pub cuts: u64,
+}
+
+/// Who says so.
+pub type Giver = watch::Sender<Orders>;
+/// Who is told.
+pub type Receiver = watch::Receiver<Orders>;
+
+/// Nothing was said yet.
+pub fn orders() -> (Giver, Receiver) {
+    watch::channel(Orders::default())
+}
+
+/// Tells the server to end; whether it was told before.
+pub fn stop(giver: &Giver) -> bool {
+    let mut told = false;
+    giver.send_modify(|orders| told = std::mem::replace(&mut orders.stop, true));
+    told
+}
+
+/// Waits until told to end; that nobody is left to say so means the same.
+pub async fn told_to_stop(orders: &mut Receiver) {
+    drop(orders.wait_for(|orders| orders.stop).await);
+}
+
+/// Waits until told to end, or to cut the connections that there were when so many cuts had been. What is to be done;
+/// that nobody is left to say so means to end.
+pub async fn told(orders: &mut Receiver, cuts: u64) -> Orders {
+    let told = orders.wait_for(|orders| orders.stop || orders.cuts > cuts).await;
+    told.map_or(Orders { stop: true, cuts }, |orders| *orders)
+}
