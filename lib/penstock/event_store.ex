@@ -109,7 +109,11 @@ defmodule Penstock.EventStore do
     case Connection.find(connection) do
       {:here, native} ->
         reference = make_ref()
-        Native.event_store_append(native, reference, stream, Settings.native_append(options), written)
+        settings = Settings.native_append(options)
+
+        with :large <- Native.event_store_append(native, reference, stream, settings, written),
+             do: Native.event_store_append_dirty(native, reference, stream, settings, written)
+
         reference |> await() |> explain()
 
       {:elsewhere, node, process} ->
@@ -183,13 +187,19 @@ defmodule Penstock.EventStore do
 
   defp stream_name!(stream), do: Settings.stream_name!(stream, "Penstock.EventStore: the stream's name")
 
-  # The core always answers, also when something in it panics; how long a call may take is its own matter.
+  # The core always answers, also when something in it panics; how long a call may take is its own matter. The answer is
+  # made of terms here, in calls that no scheduler notices.
   defp await(reference) do
     receive do
-      {^reference, {:ok, answer}} -> {:ok, answer}
-      {^reference, {:error, error}} -> {:error, Error.from_native(error)}
+      {^reference, answer} -> take(Native.event_store_answer(answer, []), answer)
     end
   end
+
+  defp take({:more, events}, answer), do: take(Native.event_store_answer(answer, events), answer)
+  defp take({:large, events}, answer), do: take(Native.event_store_answer_dirty(answer, events), answer)
+  defp take({:events, events}, _answer), do: {:ok, :lists.reverse(events)}
+  defp take({:appended, appended}, _answer), do: {:ok, appended}
+  defp take({:error, error}, _answer), do: {:error, Error.from_native(error)}
 
   @impl GenServer
   def init(connection_string) do

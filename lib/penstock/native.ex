@@ -53,7 +53,13 @@ defmodule Penstock.Native do
 
   def event_store_open(_connection_string), do: :erlang.nif_error(:not_loaded)
   def event_store_append(_store, _reference, _stream, _expect, _events), do: :erlang.nif_error(:not_loaded)
+
+  def event_store_append_dirty(_store, _reference, _stream, _expect, _events),
+    do: :erlang.nif_error(:not_loaded)
+
   def event_store_read(_store, _reference, _stream, _reading), do: :erlang.nif_error(:not_loaded)
+  def event_store_answer(_answer, _given), do: :erlang.nif_error(:not_loaded)
+  def event_store_answer_dirty(_answer, _given), do: :erlang.nif_error(:not_loaded)
 
   def json_decode(_text), do: :erlang.nif_error(:not_loaded)
   def json_decode_dirty(_text), do: :erlang.nif_error(:not_loaded)

@@ -14,7 +14,8 @@ use wire::proto::streams::append_resp::{self, Success};
 use wire::proto::streams::{AppendReq, AppendResp};
 use wire::proto::{Empty, StreamIdentifier, Uuid as WireUuid, uuid::Value};
 
-use crate::connection::{self, Connection};
+use crate::calls;
+use crate::connection::Connection;
 use crate::read::timely;
 
 /// What a stream is expected to be when it is appended to.
@@ -79,15 +80,16 @@ pub async fn append(
         Time::Limited(deadline) => Some(deadline),
     };
     let request = connection.timely(tokio_stream::iter(requests), deadline);
+    let node = connection.node();
     // a call that nobody waits for any longer was sent
     let mut sent = true;
     let call = async {
-        connection::append(connection.shared(), request).await.map_err(|status| {
+        calls::append(node.shared(), request).await.map_err(|status| {
             sent = was_sent(&status);
             Error::from(status)
         })
     };
-    let answer = timely(connection, deadline, call).await;
+    let answer = timely(&node, deadline, call).await.map_err(|error| connection.failed(&node, error));
     answer.and_then(|answer| appended(answer, name)).map_err(|error| {
         let may_be_written = sent && Policy::of(&error).may_be_written;
         AppendError { error, may_be_written }

@@ -1,27 +1,33 @@
 //! Channels to an EventStoreDB, and what is done over them: no BEAM terms.
 //!
-//! - [`Connection`]: how to reach a server; short calls share a channel, each long read has its own
+//! - [`Connection`]: which node of a server is used, made with [`Settings`]; short calls share a channel, each long read
+//!   has its own
 //! - [`run`]: the task of a subscription, which feeds a [`Sink`]
 //! - [`Read`], [`append`]: the short calls
 //! - [`settle`]: an answer to whoever waits, whatever becomes of a call
 
 mod append;
+mod calls;
 mod connection;
 mod hello;
 mod locate;
+mod node;
 mod owed;
 mod raw;
 mod read;
 mod requests;
 mod road;
+mod settings;
 mod sink;
 mod subscription;
 
 pub use append::{AppendError, Appended, Expectation, NewEvent, Time, append};
-pub use connection::{Connection, MAX_MESSAGE_SIZE, Unsupported};
+pub use calls::MAX_MESSAGE_SIZE;
+pub use connection::Connection;
 pub use owed::{Outcome, settle};
 pub use read::{ReadLimits, read_stream};
 pub use reader_core::{Counts, OnBeyond};
 pub use requests::{Direction, From, Read};
+pub use settings::{Settings, Unsupported};
 pub use sink::{Batch, Report, Sink};
 pub use subscription::{PATIENCE, Subscription, run};

@@ -9,7 +9,8 @@ use wire::error::Error;
 use wire::head::{Head, position_of};
 use wire::proto::streams::ReadReq;
 
-use crate::connection::{Connection, MAX_MESSAGE_SIZE, read};
+use crate::calls::{MAX_MESSAGE_SIZE, read};
+use crate::connection::Connection;
 use crate::requests::{Direction, From, Read, last_of_log};
 use crate::road::Channel;
 

@@ -8,7 +8,9 @@ use tokio::time::timeout;
 use wire::error::{Error, Which};
 use wire::head::{Head, position_of};
 
-use crate::connection::{Connection, Spoken, read};
+use crate::calls::read;
+use crate::connection::{Connection, Spoken};
+use crate::node::Node;
 use crate::requests::{Direction, Read};
 
 /// What a read may take.
@@ -28,20 +30,27 @@ pub async fn read_stream(
     what: &Read,
     limits: ReadLimits,
 ) -> Result<Option<Vec<Bytes>>, Error> {
-    timely(connection, limits.timeout, read_all(connection, what, limits.message)).await
+    let node = connection.node();
+    let answer = timely(&node, limits.timeout, read_all(connection, &node, what, limits.message)).await;
+    answer.map_err(|error| connection.failed(&node, error))
 }
 
-async fn read_all(connection: &Connection, what: &Read, limit: u64) -> Result<Option<Vec<Bytes>>, Error> {
+async fn read_all(
+    connection: &Connection,
+    node: &Node,
+    what: &Read,
+    limit: u64,
+) -> Result<Option<Vec<Bytes>>, Error> {
     let deadline = connection.deadline();
-    let opening = read(connection.shared(), connection.request(what.request()), limit);
-    let mut answers = timely(connection, deadline, opening).await?;
+    let opening = read(node.shared(), connection.request(what.request()), limit);
+    let mut answers = timely(node, deadline, opening).await?;
     let mut events = Vec::new();
     let mut next = Which::First;
     loop {
-        let Some(answer) = timely(connection, deadline, async { Ok(answers.next().await) }).await? else {
+        let Some(answer) = timely(node, deadline, async { Ok(answers.next().await) }).await? else {
             return Ok(Some(events));
         };
-        let answer = answer.map_err(|status| connection.named(Error::from(status).at(next)))?;
+        let answer = answer.map_err(|status| Error::from(status).at(next))?;
         match position_of(&answer) {
             Ok(Head::Event(place)) => {
                 next = match what.direction {
@@ -59,16 +68,13 @@ async fn read_all(connection: &Connection, what: &Read, limit: u64) -> Result<Op
 
 /// The call's answer, or that it did not come within `limit`.
 pub(crate) async fn timely<T>(
-    connection: &Connection,
+    node: &Node,
     limit: Option<Duration>,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let answer = match limit {
-        Some(limit) => timeout(limit, call).await.unwrap_or_else(|_| {
-            let message = format!("{} did not answer within {}", connection.address(), Spoken(limit));
-            Err(Error::DeadlineExceeded { message })
-        }),
-        None => call.await,
-    };
-    answer.map_err(|error| connection.named(error))
+    let Some(limit) = limit else { return call.await };
+    timeout(limit, call).await.unwrap_or_else(|_| {
+        let message = format!("{} did not answer within {}", node.address(), Spoken(limit));
+        Err(Error::DeadlineExceeded { message })
+    })
 }

@@ -18,8 +18,10 @@ use tonic::Streaming;
 use wire::error::{Error, Policy, Which};
 use wire::head::{Head, position_of};
 
-use crate::connection::{Connection, Spoken, read};
+use crate::calls::read;
+use crate::connection::{Connection, Spoken};
 use crate::locate::Search;
+use crate::node::Node;
 use crate::requests::subscribe;
 use crate::road::Channel;
 use crate::sink::{Batch, Sink};
@@ -58,6 +60,7 @@ pub async fn run<S: Sink>(connection: Connection, subscription: Subscription, si
         patience: subscription.patience,
     };
     let mut task = Task {
+        node: connection.node(),
         connection,
         subscription,
         reader: Reader::new(settings, fastrand::u64(..)),
@@ -81,6 +84,8 @@ pub async fn run<S: Sink>(connection: Connection, subscription: Subscription, si
 
 struct Task<S> {
     connection: Connection,
+    /// The node of this attempt.
+    node: Arc<Node>,
     subscription: Subscription,
     reader: Reader,
     sink: Arc<S>,
@@ -118,8 +123,9 @@ impl<S: Sink> Task<S> {
         for effect in effects {
             match effect {
                 Effect::Connect(_) => {
-                    let connection = self.connection.clone();
-                    self.doing = Some(async move { connection.own().await.map(Done::Road) }.boxed());
+                    self.node = self.connection.node();
+                    let node = self.node.clone();
+                    self.doing = Some(async move { node.own().await.map(Done::Road) }.boxed());
                 }
                 Effect::FindEnd(_) if self.answers.is_some() => {
                     self.search =
@@ -298,7 +304,7 @@ impl<S: Sink> Task<S> {
     }
 
     fn failed(&mut self, error: Error) -> Answer {
-        let error = self.connection.named(error);
+        let error = self.connection.failed(&self.node, error);
         let failure = failure(&error);
         self.failure = Some(error);
         Answer::Ended(failure)
@@ -307,7 +313,7 @@ impl<S: Sink> Task<S> {
     /// What the machine calls the cause of an end, in words.
     fn error(&mut self, cause: Cause) -> Error {
         let patience = Spoken(self.subscription.patience);
-        let unavailable = |message| self.connection.named(Error::Unavailable { message });
+        let unavailable = |message| self.connection.failed(&self.node, Error::Unavailable { message });
         match cause {
             Cause::Failure => self
                 .failure

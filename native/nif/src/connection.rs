@@ -1,27 +1,27 @@
-//! A connection to a server, and its short calls. Each is answered by a message `{reference, result}`.
+//! A connection to a server, and its short calls. Each is answered by a message `{reference, answer}`; what the answer says
+//! is asked for with the calls of `answer`.
+
+mod answer;
 
 use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
 use client::{
-    AppendError, Appended, Connection, Direction, Expectation, From, NewEvent, Outcome, Read, ReadLimits,
-    Time, append, read_stream, settle,
+    Connection, Direction, Expectation, From, NewEvent, Outcome, Read, ReadLimits, Settings, Time, append,
+    read_stream, settle,
 };
-use rustler::{Atom, Binary, Encoder, Env, NifResult, OwnedEnv, Resource, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, ListIterator, NifResult, OwnedEnv, Resource, ResourceArc, Term};
 use uuid::Uuid;
 use wire::connection_string::ConnectionString;
-use wire::error::Error;
 
-use crate::account::timed;
-use crate::event_term::{Bodies, Encoder as EventEncoder, readable};
-use crate::frame::Frame;
+use crate::account::{Budget, timed};
+use crate::connection::answer::{Answer, CallAnswer};
 use crate::{argument, error, runtime};
 
 mod atoms {
     rustler::atoms! {
-        ok, error, nil, infinity, revision, position, any, no_stream, stream_exists, start, end,
-        forwards, backwards,
+        ok, error, large, nil, infinity, any, no_stream, stream_exists, start, end, forwards, backwards,
     }
 }
 
@@ -48,7 +48,8 @@ fn open<'a>(env: Env<'a>, connection_string: &str) -> Result<Connection, Term<'a
         .map_err(|error| error::connection_string(env, &error.to_string()))?;
     let runtime = runtime::handle().map_err(|kind| error::no_runtime(env, kind))?;
     let _within = runtime.enter();
-    Connection::new(&settings).map_err(|unsupported| error::unsupported(env, &unsupported.to_string()))
+    let connection = Settings::of(&settings).and_then(Connection::new);
+    connection.map_err(|unsupported| error::unsupported(env, &unsupported.to_string()))
 }
 
 /// What the stream has to be, and how long the call may take.
@@ -56,6 +57,7 @@ type Appending<'a> = (Term<'a>, Term<'a>);
 /// Id, type, content type, data, custom metadata.
 type Event<'a> = (Term<'a>, Term<'a>, Term<'a>, Term<'a>, Term<'a>);
 
+/// Answers `:ok` when the call is on its way, `:large` when it takes longer to begin than an ordinary call may.
 #[rustler::nif]
 fn event_store_append<'a>(
     env: Env<'a>,
@@ -66,30 +68,58 @@ fn event_store_append<'a>(
     events: Term<'a>,
 ) -> NifResult<Atom> {
     let _timed = timed!(env, "event_store_append");
-    let (expect, time) = appending;
-    let (expectation, time) = (expectation(expect)?, limit(time)?);
-    let events: Vec<Event<'a>> = argument::any("events", events, "a list of events as tuples of five")?;
-    let events = events.into_iter().map(new_event).collect::<NifResult<Vec<_>>>()?;
-    let stream = bytes("stream", stream)?;
-    let connection = store.connection.clone();
-    answer(
-        env,
-        reference,
-        async move { append(&connection, stream, expectation, events, time).await },
-        appended,
-    )
+    begin_append(env, &store, reference, stream, appending, events, Some(Budget::ordinary()))
 }
 
-fn appended(env: Env<'_>, appended: Result<Appended, AppendError>) -> Term<'_> {
-    match appended {
-        Ok(Appended { revision, position }) => {
-            let pairs =
-                [(atoms::revision(), revision.encode(env)), (atoms::position(), position.encode(env))];
-            let appended = Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env));
-            (atoms::ok(), appended).encode(env)
+/// The same for what takes long.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn event_store_append_dirty<'a>(
+    env: Env<'a>,
+    store: ResourceArc<StoreConnection>,
+    reference: Term<'a>,
+    stream: Term<'a>,
+    appending: Appending<'a>,
+    events: Term<'a>,
+) -> NifResult<Atom> {
+    let _timed = timed!(dirty "event_store_append_dirty");
+    begin_append(env, &store, reference, stream, appending, events, None)
+}
+
+fn begin_append<'a>(
+    env: Env<'a>,
+    store: &StoreConnection,
+    reference: Term<'a>,
+    stream: Term<'a>,
+    (expect, time): Appending<'a>,
+    events: Term<'a>,
+    budget: Option<Budget>,
+) -> NifResult<Atom> {
+    let (expectation, time) = (expectation(expect)?, limit(time)?);
+    let Some(events) = new_events(events, budget)? else { return Ok(atoms::large()) };
+    let stream = bytes("stream", stream)?;
+    let connection = store.connection.clone();
+    answer(env, reference, async move {
+        match append(&connection, stream, expectation, events, time).await {
+            Ok(appended) => Answer::Appended(appended),
+            Err(failed) => Answer::NotAppended(failed),
         }
-        Err(failed) => (atoms::error(), error::append_term(env, &failed)).encode(env),
+    })
+}
+
+/// The events as they are sent; `None` when copying them takes more than the budget.
+fn new_events(events: Term<'_>, mut budget: Option<Budget>) -> NifResult<Option<Vec<NewEvent>>> {
+    let takes = "a list of events as tuples of five";
+    let list: ListIterator<'_> = argument::any("events", events, takes)?;
+    let mut copied = Vec::new();
+    for event in list {
+        let event = new_event(argument::any("events", event, takes)?)?;
+        let size = event.data.len() + event.custom_metadata.len();
+        if budget.as_mut().is_some_and(|budget| !budget.affords_copy(size)) {
+            return Ok(None);
+        }
+        copied.push(event);
     }
+    Ok(Some(copied))
 }
 
 fn expectation(expect: Term<'_>) -> NifResult<Expectation> {
@@ -163,20 +193,13 @@ fn event_store_read<'a>(
         },
     };
     let connection = store.connection.clone();
-    let name = String::from_utf8_lossy(&read.stream).into_owned();
-    answer(
-        env,
-        reference,
-        async move { read_stream(&connection, &read, limits).await },
-        move |env, events| match events {
-            Ok(Some(events)) => match event_terms(env, decode, events) {
-                Ok(events) => (atoms::ok(), events).encode(env),
-                Err(cause) => (atoms::error(), error::term(env, &cause)).encode(env),
-            },
-            Ok(None) => (atoms::error(), error::stream_not_found(env, &name)).encode(env),
-            Err(cause) => (atoms::error(), error::term(env, &cause)).encode(env),
-        },
-    )
+    answer(env, reference, async move {
+        match read_stream(&connection, &read, limits).await {
+            Ok(Some(events)) => Answer::Events { messages: events.into_iter(), decode },
+            Ok(None) => Answer::Missing(String::from_utf8_lossy(&read.stream).into_owned()),
+            Err(error) => Answer::Failed(error),
+        }
+    })
 }
 
 fn place(from: Term<'_>) -> NifResult<From> {
@@ -184,38 +207,24 @@ fn place(from: Term<'_>) -> NifResult<From> {
     argument::one_of_or_revision("from", from, &named, From::Revision)
 }
 
-fn event_terms(env: Env<'_>, decode: bool, events: Vec<Bytes>) -> Result<Vec<Term<'_>>, Error> {
-    let frame = Frame::new(events);
-    let nil = atoms::nil().encode(env);
-    let mut encoder = EventEncoder::new(env, &frame, Bodies { decode, copy: false }, nil, nil);
-    let decoded = frame
-        .messages()
-        .iter()
-        .enumerate()
-        .map(|(index, message)| readable(message).map(|event| encoder.event(index, &event)));
-    decoded.collect()
-}
-
-/// Runs the call on the runtime and sends its result to the caller, whatever becomes of it.
-fn answer<T: Send + 'static>(
+/// Runs the call on the runtime and tells the caller that there is an answer, whatever becomes of it.
+fn answer(
     env: Env<'_>,
     reference: Term<'_>,
-    call: impl Future<Output = T> + Send + 'static,
-    encode: impl for<'b> Fn(Env<'b>, T) -> Term<'b> + Send + 'static,
+    call: impl Future<Output = Answer> + Send + 'static,
 ) -> NifResult<Atom> {
     let runtime = runtime::handle().map_err(|_| rustler::Error::Term(Box::new("no runtime")))?;
     let caller = env.pid();
     let kept = OwnedEnv::new();
     let reference = kept.save(reference);
     runtime.spawn(settle(call, move |outcome| {
-        let sent = OwnedEnv::new().send_and_clear(&caller, |env| {
-            let result = match outcome {
-                Outcome::Done(result) => encode(env, result),
-                Outcome::Panicked => (atoms::error(), error::panicked(env, "the call")).encode(env),
-                Outcome::Lost => (atoms::error(), error::lost(env)).encode(env),
-            };
-            (kept.run(|own| reference.load(own).in_env(env)), result)
+        let answer = CallAnswer::new(match outcome {
+            Outcome::Done(answer) => answer,
+            Outcome::Panicked => Answer::Panicked,
+            Outcome::Lost => Answer::Lost,
         });
+        let sent = OwnedEnv::new()
+            .send_and_clear(&caller, |env| (kept.run(|own| reference.load(own).in_env(env)), answer));
         // a caller that is gone needs no answer
         sent.ok();
     }));

@@ -52,23 +52,25 @@ pub struct Place {
     pub log: LogPosition,
 }
 
-/// A position without its kind, which is the same through the life of a subscription: comparing two of them is all that
-/// an event costs.
+/// A position without its kind, which is the same through the life of a subscription, as one number: comparing two of them
+/// is all that an event costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Point {
-    major: u64,
-    minor: u64,
-}
+pub(crate) struct Point(u128);
 
 impl Point {
     #[inline]
+    fn new(major: u64, minor: u64) -> Self {
+        Self(u128::from(major) << 64 | u128::from(minor))
+    }
+
+    #[inline]
     pub(crate) fn of_revision(revision: u64) -> Self {
-        Self { major: revision, minor: 0 }
+        Self::new(revision, 0)
     }
 
     #[inline]
     pub(crate) fn of_log(LogPosition { commit, prepare }: LogPosition) -> Self {
-        Self { major: commit, minor: prepare }
+        Self::new(commit, prepare)
     }
 
     pub(crate) fn of(position: Position) -> Self {
@@ -83,15 +85,16 @@ impl Point {
     }
 
     pub(crate) fn revision(self) -> u64 {
-        self.major
+        (self.0 >> 64) as u64
     }
 
     pub(crate) fn log(self) -> LogPosition {
-        LogPosition { commit: self.major, prepare: self.minor }
+        LogPosition { commit: self.revision(), prepare: self.0 as u64 }
     }
 
     #[inline]
     pub(crate) fn is_possible(self) -> bool {
-        self.major | self.minor <= LARGEST
+        const NEITHER: u128 = (1 << 127) | (1 << 63);
+        self.0 & NEITHER == 0
     }
 }

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use client::{
     AppendError, Appended, Batch, Connection, Counts, Expectation, MAX_MESSAGE_SIZE, NewEvent, OnBeyond,
-    PATIENCE, Report, Sink, Subscription, Time, run,
+    PATIENCE, Report, Settings, Sink, Subscription, Time, run,
 };
-use reader_core::{Backoff, Beyond, Position, Start, State, Target};
+use reader_core::{Backoff, Beyond, LogPosition, Place, Position, Start, State, Target};
 use server::{Options, Server, Storage};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -41,7 +41,8 @@ pub fn connection(address: SocketAddr) -> Connection {
 pub fn connection_with(address: SocketAddr, keys: &str) -> Connection {
     let settings =
         ConnectionString::parse(&format!("esdb://{address}?tls=false{keys}")).expect("a good string");
-    Connection::new(&settings).expect("nothing that is not supported")
+    let settings = Settings::of(&settings).expect("nothing that is not supported");
+    Connection::new(settings).expect("an address")
 }
 
 pub async fn fill(connection: &Connection, stream: &str, count: usize) {
@@ -72,9 +73,13 @@ pub fn event(data: &'static [u8]) -> NewEvent {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Given {
     Event(u64),
+    /// An event of the log.
+    Place(Place),
     State(State),
     Located(Option<u64>),
     Taken(Option<u64>),
+    /// In the log.
+    TakenAfter(Option<Position>),
     Checkpoint(Position),
     Beyond(Option<Beyond>),
     Dropped,
@@ -83,6 +88,7 @@ pub enum Given {
 
 /// Passes everything on, and has room for as many batches as it is told.
 pub struct Outlet {
+    on_log: bool,
     given: mpsc::UnboundedSender<Given>,
     pub rooms: Semaphore,
     pub counts: watch::Sender<Counts>,
@@ -93,7 +99,13 @@ impl Sink for Outlet {
     fn put(&self, batch: Batch) {
         for event in batch.events {
             let Ok(Head::Event(place)) = position_of(&event) else { panic!("not an event") };
-            self.given.send(Given::Event(place.revision)).ok();
+            let given = if self.on_log {
+                let log = LogPosition { commit: place.commit, prepare: place.prepare };
+                Given::Place(Place { revision: place.revision, log })
+            } else {
+                Given::Event(place.revision)
+            };
+            self.given.send(given).ok();
         }
     }
 
@@ -101,6 +113,7 @@ impl Sink for Outlet {
         let given = match report {
             Report::Connecting => return,
             Report::Located(end) => Given::Located(end.and_then(Position::revision)),
+            Report::Taken { after, .. } if self.on_log => Given::TakenAfter(after),
             Report::Taken { after, .. } => Given::Taken(after.and_then(Position::revision)),
             Report::Checkpoint(_, position) => Given::Checkpoint(position),
             Report::State(_, state) => Given::State(state),
@@ -162,6 +175,7 @@ pub fn wanted(stream: &str, from: Start) -> Subscription {
 pub fn subscribe_to(connection: &Connection, wanted: Subscription, rooms: usize) -> Running {
     let (sender, given) = mpsc::unbounded_channel();
     let outlet = Arc::new(Outlet {
+        on_log: matches!(wanted.target, Target::All { .. }),
         given: sender,
         rooms: Semaphore::new(rooms),
         counts: watch::Sender::new(Counts::default()),

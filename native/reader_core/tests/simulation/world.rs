@@ -65,6 +65,8 @@ pub struct World {
     epoch: Option<Epoch>,
     has_call: bool,
     has_heard: bool,
+    /// Whether something after the position has come by it.
+    has_read: bool,
     /// What the search of this attempt was answered, and whether nobody may read the metadata.
     found: Option<Option<Position>>,
     deleted: Option<Answer>,
@@ -114,6 +116,7 @@ impl World {
             epoch: None,
             has_call: false,
             has_heard: false,
+            has_read: false,
             found: None,
             deleted: None,
             beyond: None,
@@ -399,7 +402,7 @@ impl World {
                 self.emitted += 1;
                 self.laws.emitted(record);
                 self.beyond = None;
-                self.has_heard = true;
+                (self.has_heard, self.has_read) = (true, true);
             }
             Verdict::Stale => {
                 let at = if matches!(self.target, Target::All { .. }) {
@@ -456,7 +459,10 @@ impl World {
             assert!(!self.is_stopped, "it is over, and wants {effect:?}");
             match effect {
                 Effect::Connect(epoch) => self.connect(epoch),
-                Effect::FindEnd(epoch) => self.ask(epoch, |epoch| Happening::Search(epoch, Wanted::End)),
+                Effect::FindEnd(epoch) => {
+                    assert!(!self.has_read, "there was something to read, and it looks for the end");
+                    self.ask(epoch, |epoch| Happening::Search(epoch, Wanted::End));
+                }
                 Effect::FindDeletion(epoch) => {
                     self.ask(epoch, |epoch| Happening::Search(epoch, Wanted::Deletion));
                 }
@@ -484,7 +490,7 @@ impl World {
         assert!(self.connections.keys().all(|former| *former < epoch), "an epoch that was there");
         self.epoch = Some(epoch);
         (self.found, self.deleted) = (None, None);
-        (self.has_call, self.has_heard) = (false, false);
+        (self.has_call, self.has_heard, self.has_read) = (false, false, false);
         self.connections.insert(epoch, Connection { call: None, is_cut: false, arrival: self.now });
         if self.is_lucky() {
             self.send(epoch, Answer::Connected);
@@ -515,6 +521,7 @@ impl World {
             Report::Checkpoint(epoch, position) => {
                 assert_eq!(Some(epoch), self.epoch);
                 self.laws.checkpoint(position, age);
+                self.has_read = true;
                 self.beyond = None;
             }
             Report::Beyond(beyond) => {

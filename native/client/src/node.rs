@@ -1,0 +1,95 @@
+//! A node of a server, and the channels to it.
+
+use std::time::Duration;
+
+use tonic::Status;
+use tonic::transport::Endpoint;
+use wire::error::Error;
+
+use crate::connection::Spoken;
+use crate::hello::{Connector, Heard};
+use crate::road::Channel;
+use crate::settings::{Settings, Unsupported};
+
+/// What a server may say in the head of an answer: an error names its stream twice, and each byte of a name may take
+/// three there.
+const MAX_HEADERS: u32 = 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a server may send ahead of the reader, per call and per connection: the bound of what lies in sockets.
+const WINDOW: u32 = 1024 * 1024;
+
+/// How to reach a node, and the channel that short calls share.
+#[derive(Debug)]
+pub(crate) struct Node {
+    address: String,
+    endpoint: Endpoint,
+    shared: Channel,
+    pong_within: Option<Duration>,
+}
+
+impl Node {
+    /// A node whose shared channel is made when it is first used, and made again whenever it was lost.
+    ///
+    /// Must be called within a tokio runtime.
+    pub(crate) fn new(address: String, settings: &Settings) -> Result<Self, Unsupported> {
+        let mut endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| Unsupported::Address(address.clone(), error.to_string()))?
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .http2_max_header_list_size(MAX_HEADERS);
+        if let Some(interval) = settings.ping_after {
+            endpoint = endpoint.http2_keep_alive_interval(interval).keep_alive_while_idle(true);
+        }
+        if let Some(timeout) = settings.pong_within {
+            endpoint = endpoint.keep_alive_timeout(timeout);
+        }
+        let heard = Heard::default();
+        let shared = endpoint.connect_with_connector_lazy(Connector::new(CONNECT_TIMEOUT, heard.clone()));
+        let shared = Channel::new(shared, heard);
+        Ok(Self { address, endpoint, shared, pong_within: settings.pong_within })
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The channel of short calls.
+    pub(crate) fn shared(&self) -> Channel {
+        self.shared.clone()
+    }
+
+    /// A channel of its own for a long read: one that is not being read fills only its own connection's window, and
+    /// never holds up what others do.
+    pub(crate) async fn own(&self) -> Result<Channel, Error> {
+        let heard = Heard::default();
+        let connector = Connector::new(CONNECT_TIMEOUT, heard.clone());
+        let channel = self.endpoint.connect_with_connector(connector).await;
+        channel
+            .map(|channel| Channel::new(channel, heard))
+            .map_err(|error| Error::from(Status::from_error(Box::new(error))))
+    }
+
+    /// The error with the address in it, where it is the server that is missing or silent.
+    pub(crate) fn named(&self, error: Error) -> Error {
+        match error {
+            Error::Unavailable { message } if message == Error::NO_PONG => {
+                let within = self.pong_within.map(|time| format!(" within {}", Spoken(time)));
+                let within = within.unwrap_or_default();
+                Error::Unavailable { message: format!("{}: {message}{within}", self.address) }
+            }
+            Error::Unavailable { message } => Error::Unavailable { message: self.with_address(message) },
+            Error::Protocol { message } => Error::Protocol { message: self.with_address(message) },
+            Error::NotHttp2 { message } => Error::NotHttp2 { message: self.with_address(message) },
+            Error::Cancelled { message } => Error::Cancelled { message: self.with_address(message) },
+            Error::DeadlineExceeded { message } => {
+                Error::DeadlineExceeded { message: self.with_address(message) }
+            }
+            error => error,
+        }
+    }
+
+    fn with_address(&self, message: String) -> String {
+        if message.contains(&self.address) { message } else { format!("{}: {message}", self.address) }
+    }
+}
