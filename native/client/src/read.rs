@@ -52,6 +52,10 @@ async fn read_all(
         };
         let answer = answer.map_err(|status| Error::from(status).at(next))?;
         match position_of(&answer) {
+            Ok(Head::Event(_)) if events.len() as u64 == what.count => {
+                let message = format!("it is one more than the {} that were asked for", what.count);
+                return Err(Error::Undecodable { what: next, message });
+            }
             Ok(Head::Event(place)) => {
                 next = match what.direction {
                     Direction::Forwards => Which::After(place.revision),
@@ -60,7 +64,17 @@ async fn read_all(
                 events.push(answer);
             }
             Ok(Head::StreamNotFound) => return Ok(None),
-            Ok(_) => {}
+            // where the stream begins and ends, what belongs to subscriptions, and what is new
+            Ok(
+                Head::FirstStreamPosition(_)
+                | Head::LastStreamPosition(_)
+                | Head::LastAllPosition { .. }
+                | Head::Confirmation
+                | Head::CaughtUp
+                | Head::FellBehind
+                | Head::Checkpoint { .. }
+                | Head::Unknown(_),
+            ) => {}
             Err(error) => return Err(Error::Undecodable { what: next, message: error.to_string() }),
         }
     }

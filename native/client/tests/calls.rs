@@ -116,6 +116,18 @@ async fn a_read_that_is_cut_is_never_taken_for_a_whole_one() {
 }
 
 #[tokio::test]
+async fn a_read_takes_no_more_events_than_it_asked_for() {
+    let says = vec![GRPC, Say::Data([event_at(0), event_at(1)].concat()), Say::Silence];
+    let address = answerer(vec![says]).await;
+    let limits = ReadLimits { message: MAX_MESSAGE_SIZE, timeout: None };
+    let one = Read { count: 1, ..whole() };
+    let error = read_stream(&connection(address), &one, limits).await.expect_err("one too many");
+    let expected =
+        "the message after revision 0 cannot be decoded: it is one more than the 1 that were asked for";
+    assert_eq!((error.reason(), error.to_string().as_str()), ("protocol", expected));
+}
+
+#[tokio::test]
 async fn a_read_names_the_event_that_is_over_its_limit() {
     let large = framed(&[0; 2000]);
     let error =

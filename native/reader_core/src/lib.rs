@@ -9,6 +9,7 @@
 mod backoff;
 mod epoch;
 mod messages;
+mod phase;
 mod position;
 mod reader;
 mod settings;

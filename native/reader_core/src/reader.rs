@@ -6,39 +6,10 @@ use fastrand::Rng;
 
 use crate::Epoch;
 use crate::messages::{Answer, Beyond, Cause, Counts, Effect, Failure, Input, Report, State, Verdict};
+use crate::phase::{End, Phase, Search};
 use crate::position::{LogPosition, Place, Point, Position};
 use crate::settings::{OnBeyond, Settings};
 use crate::target::Start;
-
-/// The steps of an attempt, and until when each may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    New,
-    Connecting { until: Duration },
-    Locating { until: Duration },
-    Subscribing { until: Duration },
-    Open(Search),
-    BackingOff { until: Duration },
-    Stopped,
-}
-
-/// The search for the end beside a subscription that goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Search {
-    NotYet,
-    End { until: Duration },
-    Deletion { until: Duration },
-    Over,
-}
-
-/// What is known of the end, as seen from the position of the subscription.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// Nothing that matters: there is no position, or something after it has come.
-    Passed,
-    /// Something after the position is still to come.
-    Awaited,
-}
 
 /// The machine. It is driven by whoever owns the connection: carry out the effects in their order, tell what answers
 /// them, and [`Input::Tick`] when the time of [`Reader::poll_timeout`] has come.
@@ -111,15 +82,7 @@ impl Reader {
 
     /// When the next [`Input::Tick`] is due; `None`: it waits for an answer, or is over.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        match self.phase {
-            Phase::New => Some(Duration::ZERO),
-            Phase::Connecting { until }
-            | Phase::Locating { until }
-            | Phase::Subscribing { until }
-            | Phase::BackingOff { until }
-            | Phase::Open(Search::End { until } | Search::Deletion { until }) => Some(until),
-            Phase::Open(Search::NotYet | Search::Over) | Phase::Stopped => None,
-        }
+        self.phase.until()
     }
 
     /// An event came by the call of this epoch.

@@ -7,11 +7,13 @@
 
 mod laws;
 mod model;
+mod road;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use world::World;
+use reader_core::Counts;
+use world::{Seen, World};
 
 const USUAL: u64 = 20_000;
 
@@ -30,13 +32,17 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn nothing_is_lost_doubled_or_reordered_whatever_happens_on_the_way() {
-    let mut emitted = 0;
     let is_replayed = std::env::var("PENSTOCK_SEED").is_ok();
+    let mut seen = [0; 9];
     for seed in seeds() {
         let mut world = World::new(seed, is_replayed);
         let result = catch_unwind(AssertUnwindSafe(|| world.run()));
         assert!(result.is_ok(), "with PENSTOCK_SEED={seed}");
-        emitted += world.emitted;
+        let Seen { emitted, checkpoints, located, beyond, stopped } = world.seen;
+        let Counts { reconnects, stale, unknown, late } = world.counts();
+        let all = [emitted, checkpoints, located, beyond, stopped, reconnects, stale, unknown, late];
+        seen.iter_mut().zip(all).for_each(|(sum, one)| *sum += one);
     }
-    assert!(emitted > 0 || is_replayed, "nothing was read at all");
+    println!("{seen:?}");
+    assert!(is_replayed || seen.iter().all(|sum| *sum > 0), "something never happened: {seen:?}");
 }

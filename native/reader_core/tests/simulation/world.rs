@@ -6,79 +6,58 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use reader_core::{
-    Answer, Backoff, Beyond, Cause, Effect, Epoch, Failure, Filter, Input, LARGEST, LogPosition, OnBeyond,
+    Answer, Backoff, Beyond, Cause, Counts, Effect, Epoch, Failure, Filter, Input, LogPosition, OnBeyond,
     Pattern, Position, Reader, Report, Settings, Start, State, Subject, Target, Verdict,
 };
 
 use crate::laws::{Laws, key};
-use crate::model::{Call, Message, OURS, Record, Server};
+use crate::model::{Record, Server};
+use crate::road::{Connection, Happening, Wanted};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a run may go on when nothing goes wrong any more.
 const REST: Duration = Duration::from_secs(120);
 
-#[derive(Debug)]
-enum Happening {
-    /// Somebody does something to the server or the road.
-    Trouble,
-    /// Nothing goes wrong any more.
-    Peace,
-    /// A request arrives at the server.
-    Accept(Epoch, Target),
-    Search(Epoch, Wanted),
-    /// The server has time for a call.
-    Pull(Epoch),
-    /// Something arrives at the client.
-    Event(Epoch, Record),
-    Answer(Epoch, Answer, u64),
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Wanted {
-    End,
-    Deletion,
-}
-
-/// A connection as the road and the server see it.
-#[derive(Debug)]
-struct Connection {
-    call: Option<Call>,
-    /// Nothing is sent by it any more.
-    is_cut: bool,
-    /// When the last message sent by it arrives: they stay in order.
-    arrival: Duration,
+/// How often something was seen: a test in which it never happens says nothing of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Seen {
+    pub emitted: u64,
+    pub checkpoints: u64,
+    pub located: u64,
+    pub beyond: u64,
+    pub stopped: u64,
 }
 
 pub struct World {
-    random: Rng,
-    now: Duration,
-    happenings: BTreeMap<(Duration, u64), Happening>,
-    happened: u64,
-    server: Server,
-    connections: BTreeMap<Epoch, Connection>,
-    reader: Reader,
-    target: Target,
-    on_beyond: OnBeyond,
-    laws: Laws,
-    is_peace: bool,
+    pub random: Rng,
+    pub now: Duration,
+    pub happenings: BTreeMap<(Duration, u64), Happening>,
+    pub happened: u64,
+    pub server: Server,
+    pub connections: BTreeMap<Epoch, Connection>,
+    pub reader: Reader,
+    pub target: Target,
+    pub on_beyond: OnBeyond,
+    pub laws: Laws,
+    pub is_peace: bool,
     /// The attempt that the machine is on, whether its call was made, and whether it has heard of it.
-    epoch: Option<Epoch>,
-    has_call: bool,
-    has_heard: bool,
+    pub epoch: Option<Epoch>,
+    pub has_call: bool,
+    pub has_heard: bool,
     /// Whether something after the position has come by it.
-    has_read: bool,
+    pub has_read: bool,
     /// What the search of this attempt was answered, and whether nobody may read the metadata.
-    found: Option<Option<Position>>,
-    deleted: Option<Answer>,
-    beyond: Option<Beyond>,
+    pub found: Option<Option<Position>>,
+    pub deleted: Option<Answer>,
+    pub beyond: Option<Beyond>,
     /// The machine was told what is final.
-    is_refused: bool,
+    pub is_refused: bool,
     /// It was told a position that is none.
-    is_impossible: bool,
-    is_stopped: bool,
-    pub emitted: u64,
+    pub is_impossible: bool,
+    pub is_stopped: bool,
+    pub seen: Seen,
     /// Whether it tells what happens.
-    is_traced: bool,
+    pub is_traced: bool,
 }
 
 impl World {
@@ -123,7 +102,7 @@ impl World {
             is_refused: false,
             is_impossible: false,
             is_stopped: false,
-            emitted: 0,
+            seen: Seen::default(),
             is_traced,
         };
         let troubles = world.random.u64(5..60);
@@ -134,6 +113,10 @@ impl World {
         }
         world.plan(at + Duration::from_millis(1), Happening::Peace);
         world
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.reader.counts()
     }
 
     pub fn run(&mut self) {
@@ -157,7 +140,7 @@ impl World {
         self.check_the_end();
     }
 
-    fn plan(&mut self, at: Duration, happening: Happening) {
+    pub fn plan(&mut self, at: Duration, happening: Happening) {
         self.happened += 1;
         self.happenings.insert((at, self.happened), happening);
     }
@@ -201,205 +184,13 @@ impl World {
         }
     }
 
-    // The road and the server.
-
-    fn trouble(&mut self) {
-        match self.random.u8(0..100) {
-            0..60 => {
-                let stream = self.random.u8(0..3);
-                for _ in 0..self.random.u8(1..6) {
-                    if let Some(record) = self.server.append(stream, &mut self.random) {
-                        self.laws.appended(record);
-                    }
-                }
-            }
-            60..74 => self.cut_all(),
-            74..80 => self.server.truncate(&mut self.random),
-            80..84 => self.server.delete(),
-            84..90 => {
-                self.server.roll_back(&mut self.random);
-                self.cut_all();
-            }
-            90 => {
-                if let Some(record) = self.server.tombstone(&mut self.random) {
-                    self.laws.appended(record);
-                }
-            }
-            91..95 => {
-                self.connections.values_mut().filter_map(|it| it.call.as_mut()).for_each(Call::fall_behind)
-            }
-            95..97 => self.say_to_all(Answer::FellBehind),
-            97 => self.say_to_all(Answer::Unknown),
-            98 => self.say_to_all(Answer::CaughtUp),
-            _ => self.say_what_is_impossible(),
-        }
-        self.laws.forgive(&self.server);
-    }
-
-    fn open(&self) -> Vec<Epoch> {
-        let open = self.connections.iter().filter(|(_, it)| !it.is_cut);
-        open.map(|(epoch, _)| *epoch).collect()
-    }
-
-    /// Ends all connections; what was under way arrives, or is lost, or arrives when nobody waits for it any more.
-    fn cut_all(&mut self) {
-        for epoch in self.open() {
-            if self.random.bool() {
-                let mut lose = self.random.bool();
-                let random = &mut self.random;
-                self.happenings.retain(|_, it| match it {
-                    Happening::Event(of, _) | Happening::Answer(of, ..) if *of == epoch => {
-                        lose |= random.u8(0..4) == 0;
-                        !lose
-                    }
-                    _ => true,
-                });
-                if let Some(connection) = self.connections.get_mut(&epoch) {
-                    connection.arrival = self.now;
-                }
-            }
-            self.send(epoch, Answer::Ended(Failure::Passing));
-            self.cut(epoch);
-        }
-    }
-
-    fn cut(&mut self, epoch: Epoch) {
-        if let Some(connection) = self.connections.get_mut(&epoch) {
-            connection.is_cut = true;
-        }
-    }
-
-    fn say_to_all(&mut self, answer: Answer) {
-        for epoch in self.open() {
-            if self.connections.get(&epoch).is_some_and(|it| it.call.is_some()) {
-                self.send(epoch, answer);
-            }
-        }
-    }
-
-    fn say_what_is_impossible(&mut self) {
-        for epoch in self.open() {
-            if self.connections.get(&epoch).is_some_and(|it| it.call.is_some()) {
-                let mut record =
-                    Record { id: 0, age: self.server.age, stream: OURS, place: Default::default() };
-                record.place.revision = LARGEST + 1;
-                record.place.log = LogPosition { commit: LARGEST, prepare: LARGEST + 1 };
-                self.deliver(epoch, Happening::Event(epoch, record));
-                // nothing can be said about what comes after it
-                self.cut(epoch);
-            }
-        }
-    }
-
-    /// How long something is on its way; now and then longer than anybody waits.
-    fn delay(&mut self) -> Duration {
-        let most = match self.random.u8(0..100) {
-            0 if !self.is_peace => 30_000,
-            1..10 => 500,
-            _ => 20,
-        };
-        Duration::from_millis(self.random.u64(0..most))
-    }
-
-    fn deliver(&mut self, epoch: Epoch, happening: Happening) {
-        let arrival = self.now + self.delay();
-        let Some(connection) = self.connections.get_mut(&epoch).filter(|it| !it.is_cut) else { return };
-        connection.arrival = connection.arrival.max(arrival);
-        let at = connection.arrival;
-        self.plan(at, happening);
-    }
-
-    fn send(&mut self, epoch: Epoch, answer: Answer) {
-        let age = self.server.age;
-        self.deliver(epoch, Happening::Answer(epoch, answer, age));
-    }
-
-    fn is_lucky(&mut self) -> bool {
-        self.is_peace || self.random.u8(0..100) < 93
-    }
-
-    fn accept(&mut self, epoch: Epoch, target: Target) {
-        if !self.is_lucky() {
-            if self.random.bool() {
-                self.send(epoch, Answer::Ended(Failure::Passing));
-                self.cut(epoch);
-            }
-            return;
-        }
-        match Call::begin(&self.server, target) {
-            Ok(call) => {
-                if let Some(connection) = self.connections.get_mut(&epoch) {
-                    connection.call = Some(call);
-                }
-                self.plan(self.now, Happening::Pull(epoch));
-            }
-            Err(failure) => {
-                self.send(epoch, Answer::Ended(failure));
-                self.cut(epoch);
-            }
-        }
-    }
-
-    fn search(&mut self, epoch: Epoch, wanted: Wanted) {
-        if !self.is_lucky() {
-            if self.random.bool() {
-                self.send(epoch, Answer::NotFound(Failure::Passing));
-            }
-            return;
-        }
-        let answer = match wanted {
-            Wanted::End => self.server.end(matches!(self.target, Target::All { .. })),
-            Wanted::Deletion if !self.is_peace && self.random.u8(0..8) == 0 => {
-                Answer::NotFound(Failure::Final)
-            }
-            Wanted::Deletion => Answer::Deleted(self.server.is_softly_deleted()),
-        };
-        self.send(epoch, answer);
-        if !self.is_lucky() {
-            self.send(epoch, answer);
-        }
-    }
-
-    fn pull(&mut self, epoch: Epoch) {
-        let Some(connection) = self.connections.get_mut(&epoch).filter(|it| !it.is_cut) else { return };
-        let Some(mut call) = connection.call.take() else { return };
-        assert!(call.is_of(&self.server), "a call outlived its server");
-        let (messages, failure) = call.pull(&self.server, &mut self.random);
-        if let Some(connection) = self.connections.get_mut(&epoch) {
-            connection.call = Some(call);
-        }
-        for message in messages {
-            // some come twice
-            let times = if self.is_lucky() { 1 } else { 2 };
-            for _ in 0..times {
-                match message {
-                    Message::Event(record) => self.deliver(epoch, Happening::Event(epoch, record)),
-                    Message::Other(answer) => self.send(epoch, answer),
-                }
-            }
-        }
-        let fails = !self.is_peace && self.random.u16(0..400) == 0;
-        match failure.or(fails.then_some(Failure::Passing)) {
-            Some(failure) => {
-                self.send(epoch, Answer::Ended(failure));
-                self.cut(epoch);
-            }
-            None => {
-                let pause = Duration::from_millis(self.random.u64(1..300));
-                self.plan(self.now + pause, Happening::Pull(epoch));
-            }
-        }
-    }
-
-    // The client.
-
     fn event(&mut self, epoch: Epoch, record: Record) {
         let verdict = self.reader.event(epoch, record.place);
         let is_wanted = self.epoch == Some(epoch) && self.has_call && !self.is_stopped;
         assert_eq!(verdict == Verdict::Late, !is_wanted, "{verdict:?} of {record:?}");
         match verdict {
             Verdict::Emit => {
-                self.emitted += 1;
+                self.seen.emitted += 1;
                 self.laws.emitted(record);
                 self.beyond = None;
                 (self.has_heard, self.has_read) = (true, true);
@@ -512,6 +303,7 @@ impl World {
             Report::Located(end) => {
                 assert_eq!(Some(end), self.found, "not where the server said");
                 self.laws.located(end);
+                self.seen.located += 1;
             }
             Report::Taken { epoch, after } => {
                 assert_eq!(Some(epoch), self.epoch);
@@ -521,11 +313,13 @@ impl World {
             Report::Checkpoint(epoch, position) => {
                 assert_eq!(Some(epoch), self.epoch);
                 self.laws.checkpoint(position, age);
+                self.seen.checkpoints += 1;
                 self.has_read = true;
                 self.beyond = None;
             }
             Report::Beyond(beyond) => {
                 self.check_beyond(beyond);
+                self.seen.beyond += u64::from(beyond.is_some());
                 self.beyond = beyond;
             }
             Report::Dropped { wait, .. } => {
@@ -541,6 +335,7 @@ impl World {
                 };
                 assert!(is_right, "stopped by {cause:?}");
                 self.is_stopped = true;
+                self.seen.stopped += 1;
             }
         }
     }
