@@ -55,6 +55,6 @@ defmodule Penstock.BroadcastDispatcher do
   @doc false
   @spec configure(keyword) :: {:ok, Penstock.Dispatcher.config()} | {:error, message :: String.t()}
   def configure(options) do
-    with :ok <- Options.none_left(options), do: {:ok, :broadcast}
+    with {:ok, %{}} <- Options.all(options, []), do: {:ok, :broadcast}
   end
 end

@@ -34,12 +34,8 @@ defmodule Penstock.ConsumerSupervisor do
 
   ## Options of `c:init/1` and `start_link/2`
 
-    * `:strategy` - `:one_for_one`; required.
-    * `:max_restarts` - how many restarts within `:max_seconds` are too many, when one more makes the
-      supervisor give up; 3 by default.
-    * `:max_seconds` - 5 by default.
-    * `:subscribe_to` - a list of producers, or of tuples of a producer and the options of
-      `Penstock.Stage.sync_subscribe/3`.
+  #{Penstock.Options.docs(Penstock.ConsumerSupervisor.Intensity.options())}
+  #{Penstock.Options.docs(Penstock.Stage.Options.init(:consumer))}
   """
 
   @behaviour Penstock.Stage

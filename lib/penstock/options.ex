@@ -3,11 +3,16 @@ defmodule Penstock.Options do
   # One schema of a module's options: it validates them, names what is wrong, and writes their documentation.
   #
   # A schema is a keyword list of `option: [type: type, doc: text]` with either `required: true` or a `default:`.
+  # What is wrong is said in one of three forms (`Penstock.Options.Complaint`): an exception of Penstock's, an error of
+  # Penstock's, or the words that users of GenStage know.
+
+  alias Penstock.Options.Complaint
 
   @type type ::
           :any
           | :boolean
           | :atom
+          | :list
           | :non_neg_integer
           | :pos_integer
           | :counted
@@ -15,8 +20,13 @@ defmodule Penstock.Options do
           | :name
           | :non_empty_string
           | :keyword
+          | {:integer, least :: integer, greatest :: integer | :infinity}
+          # Nobody can tell a number beyond the most from that, so it is taken for it.
+          | {:count, least :: integer, most :: pos_integer}
           | {:in, [term]}
+          | {:or, term, type}
           | {:check, (term -> boolean), takes :: String.t()}
+          | {:cast, (term -> {:ok, term} | {:error, message :: String.t()}), takes :: String.t()}
           | {:keyword, schema}
   @type schema :: [{atom, keyword}]
 
@@ -26,91 +36,106 @@ defmodule Penstock.Options do
   # What a timer of the VM can wait for, in ms.
   @longest 4_294_967_295
 
+  @doc "The largest number that is counted to."
+  @spec most() :: pos_integer
+  def most, do: @most
+
+  @doc "The longest time that a timer of the VM waits for, in ms."
+  @spec longest() :: pos_integer
+  def longest, do: @longest
+
   @doc "All options with their defaults as a map; raises an `ArgumentError` that names the option otherwise."
   @spec validate!(term, schema, String.t()) :: map
   def validate!(options, schema, owner) do
-    unless Keyword.keyword?(options) do
-      raise ArgumentError, "#{owner} takes a keyword list of options, got: #{inspect(options)}"
+    case validate(options, schema) do
+      {:ok, settings} -> settings
+      {:error, wrong} -> raise ArgumentError, Complaint.of_owner(wrong, owner)
     end
-
-    refuse_unknown!(options, schema, owner)
-    Map.new(schema, fn {name, spec} -> {name, fetch!(options, name, spec, owner)} end)
   end
 
-  defp refuse_unknown!(options, schema, owner) do
+  @doc "All options with their defaults as a map, or what is wrong; options that the schema has not are wrong."
+  @spec validate(term, schema) :: {:ok, map} | {:error, Complaint.t()}
+  def validate(options, schema) do
+    with :ok <- keywords(options),
+         :ok <- known(options, schema),
+         {:ok, settings, []} <- take(options, schema),
+         do: {:ok, settings}
+  end
+
+  defp keywords(options),
+    do: if(Keyword.keyword?(options), do: :ok, else: {:error, Complaint.new(:no_list, nil, options)})
+
+  defp known(options, schema) do
     case Keyword.keys(options) -- Keyword.keys(schema) do
       [] ->
         :ok
 
       [name | _] ->
-        if Keyword.has_key?(schema, name) do
-          raise ArgumentError, "#{owner}: option #{inspect(name)} is given more than once"
-        end
-
-        raise ArgumentError,
-              "#{owner}: unknown option #{inspect(name)}; it takes #{Enum.map_join(schema, ", ", &inspect(elem(&1, 0)))}"
+        kind = if Keyword.has_key?(schema, name), do: :twice, else: :unknown
+        {:error, %{Complaint.new(kind, name, options[name]) | schema: schema}}
     end
   end
 
-  defp fetch!(options, name, spec, owner) do
+  @doc "Those that the schema has as a map with the defaults, and the others; of options given twice the first counts."
+  @spec take(keyword, schema) :: {:ok, map, rest :: keyword} | {:error, Complaint.t()}
+  def take(options, schema) do
+    settings =
+      Enum.reduce_while(schema, %{}, fn {name, spec}, settings ->
+        case fetch(options, name, spec) do
+          {:ok, value} -> {:cont, Map.put(settings, name, value)}
+          {:error, wrong} -> {:halt, {:error, wrong}}
+        end
+      end)
+
+    with %{} <- settings, do: {:ok, settings, Keyword.drop(options, Keyword.keys(schema))}
+  end
+
+  defp fetch(options, name, spec) do
     case Keyword.fetch(options, name) do
       {:ok, value} ->
-        check!(spec[:type], value, name, owner)
+        check(spec[:type], value, name)
 
       :error ->
         if spec[:required],
-          do:
-            raise(
-              ArgumentError,
-              "#{owner}: option #{inspect(name)} is required; it takes #{takes(spec[:type])}"
-            )
-
-        default(spec, name, owner)
+          do: {:error, %{Complaint.new(:required, name, nil) | type: spec[:type]}},
+          else: default(spec[:type], spec[:default], name)
     end
   end
 
-  defp default(spec, name, owner) do
-    case spec[:type] do
-      {:keyword, _} -> check!(spec[:type], spec[:default], name, owner)
-      _ -> spec[:default]
+  # What becomes something else than what is given has a default that does so too.
+  defp default({kind, _} = type, default, name) when kind == :keyword, do: check(type, default, name)
+  defp default({:cast, _, _} = type, default, name), do: check(type, default, name)
+  defp default(_type, default, _name), do: {:ok, default}
+
+  defp check({:keyword, schema}, value, name) do
+    with {:error, wrong} <- validate(value, schema), do: {:error, Complaint.within(wrong, name)}
+  end
+
+  defp check({:or, other, _type}, other, _name), do: {:ok, other}
+
+  defp check({:or, _other, type} = either, value, name) do
+    with {:error, wrong} <- check(type, value, name), do: {:error, %{wrong | type: either}}
+  end
+
+  defp check({:cast, cast, _takes} = type, value, name) do
+    case cast.(value) do
+      {:ok, made} -> {:ok, made}
+      {:error, message} -> {:error, %{wrong(type, value, name) | message: message}}
     end
   end
 
-  defp check!({:keyword, schema}, value, name, owner),
-    do: validate!(value, schema, "#{owner}: option #{inspect(name)}")
+  defp check({:count, _least, most} = type, value, name),
+    do: if(valid?(type, value), do: {:ok, min(value, most)}, else: {:error, wrong(type, value, name)})
 
-  defp check!(type, value, name, owner) do
-    if valid?(type, value) do
-      value
-    else
-      raise ArgumentError,
-            "#{owner}: option #{inspect(name)} takes #{takes(type)}, got: #{inspect(value)}#{hint(type, value)}"
-    end
-  end
+  defp check(type, value, name),
+    do: if(valid?(type, value), do: {:ok, value}, else: {:error, wrong(type, value, name)})
 
-  defp hint(:milliseconds, value) when is_integer(value) and value > @longest,
-    do: " (more than #{@longest}, the longest that a timer of the VM runs)"
-
-  defp hint(_type, value), do: hint(value)
-
-  @doc "What is said of a value that looks like what is wanted: a charlist, bytes that are no text, a number beyond 64 bits."
-  @spec hint(term) :: String.t()
-  def hint([_ | _] = value) do
-    if not List.improper?(value) and List.ascii_printable?(value),
-      do: " (a charlist: write #{inspect(List.to_string(value))})",
-      else: ""
-  end
-
-  def hint(value) when is_integer(value) and value > @most,
-    do: " (more than #{@most}, as far as it is counted)"
-
-  def hint(value) when is_binary(value), do: if(String.valid?(value), do: "", else: " (which is no UTF-8)")
-
-  def hint(_value), do: ""
+  defp wrong(type, value, name), do: %{Complaint.new(:wrong, name, value) | type: type}
 
   defp valid?(:any, _), do: true
   defp valid?(:boolean, value), do: is_boolean(value)
   defp valid?(:atom, value), do: is_atom(value)
+  defp valid?(:list, value), do: is_list(value)
   defp valid?(:non_neg_integer, value), do: is_integer(value) and value >= 0
   defp valid?(:pos_integer, value), do: is_integer(value) and value > 0
   defp valid?(:counted, value), do: is_integer(value) and value in 1..@most
@@ -118,8 +143,17 @@ defmodule Penstock.Options do
   defp valid?(:name, value), do: name?(value)
   defp valid?(:non_empty_string, value), do: is_binary(value) and value != "" and String.valid?(value)
   defp valid?(:keyword, value), do: Keyword.keyword?(value)
+  # An atom is greater than every number.
+  defp valid?({:integer, least, greatest}, value),
+    do: is_integer(value) and value >= least and value <= greatest
+
+  defp valid?({:count, least, _most}, value), do: is_integer(value) and value >= least
   defp valid?({:in, values}, value), do: value in values
   defp valid?({:check, check, _}, value), do: check.(value)
+
+  @doc "What is said of a value that looks like what is wanted: a charlist, bytes that are no text, a number beyond 64 bits."
+  @spec hint(term) :: String.t()
+  defdelegate hint(value), to: Complaint
 
   # Names that mean something else, or nothing.
   @no_names [nil, true, false, :undefined]
@@ -136,26 +170,12 @@ defmodule Penstock.Options do
 
   defp registry?(_other), do: false
 
-  defp takes(:any), do: "any term"
-  defp takes(:boolean), do: "true or false"
-  defp takes(:atom), do: "an atom"
-  defp takes(:non_neg_integer), do: "an integer from 0 on"
-  defp takes(:pos_integer), do: "an integer from 1 on"
-  defp takes(:counted), do: takes(:pos_integer)
-  defp takes(:milliseconds), do: "milliseconds or :infinity"
-  defp takes(:name), do: "an atom, {:global, term} or {:via, registry, term}"
-  defp takes(:non_empty_string), do: "a string that is not empty"
-  defp takes(:keyword), do: "a keyword list"
-  defp takes({:in, values}), do: Enum.map_join(values, ", ", &inspect/1)
-  defp takes({:check, _, takes}), do: takes
-  defp takes({:keyword, _}), do: "a keyword list"
-
   @doc "The schema as a list for a moduledoc."
   @spec docs(schema) :: String.t()
   def docs(schema) do
     Enum.map_join(schema, "\n", fn {name, spec} ->
       "  * `#{inspect(name)}` - #{if spec[:required], do: "(required) "}#{spec[:doc]} " <>
-        "Takes #{takes(spec[:type])}.#{unless spec[:required], do: " The default is `#{inspect(spec[:default])}`."}"
+        "Takes #{Complaint.takes(spec[:type])}.#{unless spec[:required], do: " The default is `#{inspect(spec[:default])}`."}"
     end)
   end
 end

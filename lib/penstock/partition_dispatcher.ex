@@ -1,4 +1,29 @@
 defmodule Penstock.PartitionDispatcher do
+  alias Penstock.Stage.Options
+
+  @options [
+    partitions: [
+      type: {:cast, &__MODULE__.names/1, "a positive integer or an enumerable of names"},
+      required: true,
+      doc: "An integer `n`, for partitions named `0` to `n - 1`, or an enumerable of names."
+    ],
+    hash: [
+      type: {:or, nil, {:check, &__MODULE__.hash?/1, "a function of one argument"}},
+      default: nil,
+      doc:
+        "A function of the event, which returns `{event, partition}`, where the event may be another one, or " <>
+          "`:none` to discard it; the producer is asked for another event then. With nil the partition is " <>
+          "`:erlang.phash2(event, n)`, for which the partitions have to be named `0` to `n - 1`."
+    ],
+    consumers_per_partition: [
+      type: {:or, :infinity, {:integer, 1, :infinity}},
+      default: 1,
+      doc:
+        "How many consumers may share a partition. Each event goes to one of them, to the one that waits for most, so " <>
+          "the order of a partition's events is kept only for each of its consumers."
+    ]
+  ]
+
   @moduledoc """
   Gives every event to a consumer of the event's partition, so that events of one partition stay in order.
 
@@ -20,13 +45,7 @@ defmodule Penstock.PartitionDispatcher do
 
   ## Options
 
-    * `:partitions` - required: an integer `n`, for partitions named `0` to `n - 1`, or an enumerable of names.
-    * `:hash` - a function of the event, which returns `{event, partition}`, where the event may be another one, or
-      `:none` to discard it; the producer is asked for another event then. By default the partition is
-      `:erlang.phash2(event, n)`, for which the partitions have to be named `0` to `n - 1`.
-    * `:consumers_per_partition` - how many consumers may share a partition: 1 by default, or any other positive
-      integer, or `:infinity`. Each event goes to one of them, to the one that waits for most, so the order of a
-      partition's events is kept only for each of its consumers.
+  #{Penstock.Options.docs(@options)}
 
   The hash runs in the producer. When it returns anything else, or a partition that there is not, the producer ends
   with an `ArgumentError` that shows what it returned; when it raises, with that exception.
@@ -48,32 +67,28 @@ defmodule Penstock.PartitionDispatcher do
   its consumer ends, and goes to the next one.
   """
 
-  alias Penstock.Stage.Options
-
   @doc false
   @spec configure(keyword) :: {:ok, Penstock.Dispatcher.config()} | {:error, message :: String.t()}
   def configure(options) do
-    with {:ok, names, options} <- partitions(options),
-         {:ok, names, hash, options} <- hash(options, names),
-         {:ok, consumers, options} <- consumers(options),
-         :ok <- Options.none_left(options) do
-      {:ok, {:partition, names, hash, consumers}}
-    end
+    # what is missing is said like what is wrong
+    with {:ok, settings} <- options |> Keyword.put_new(:partitions, nil) |> Options.all(@options),
+         {:ok, names} <- in_order(settings.partitions, settings.hash),
+         do: {:ok, {:partition, names, settings.hash, settings.consumers_per_partition}}
   end
 
-  defp partitions(options) do
-    {partitions, options} = Keyword.pop(options, :partitions)
-
-    with {:ok, names} <- names(partitions) do
+  @doc false
+  # The names of the partitions.
+  def names(partitions) do
+    with {:ok, names} <- listed(partitions) do
       cond do
         names == [] ->
-          expected_partitions("not to be empty", partitions)
+          expected("not to be empty", partitions)
 
         partitions != length(names) and Enum.uniq(names) != names ->
-          expected_partitions("to have no name twice", partitions)
+          expected("to have no name twice", partitions)
 
         true ->
-          {:ok, names, options}
+          {:ok, names}
       end
     end
   end
@@ -81,41 +96,27 @@ defmodule Penstock.PartitionDispatcher do
   # Each takes memory before an event has come.
   @most 10_000_000
 
-  defp names(n) when is_integer(n) and n > @most,
-    do: expected_partitions("to be at most #{@most}", n)
+  defp listed(n) when is_integer(n) and n > @most, do: expected("to be at most #{@most}", n)
+  defp listed(n) when is_integer(n) and n > 0, do: {:ok, Enum.to_list(0..(n - 1))}
 
-  defp names(n) when is_integer(n) and n > 0, do: {:ok, Enum.to_list(0..(n - 1))}
-
-  defp names(partitions) do
+  defp listed(partitions) do
     if is_list(partitions) or (is_map(partitions) and Enumerable.impl_for(partitions) != nil),
       do: {:ok, Enum.to_list(partitions)},
-      else: expected_partitions("to be a positive integer or an enumerable of names", partitions)
+      else: expected("to be a positive integer or an enumerable of names", partitions)
   end
 
-  defp expected_partitions(what, got), do: {:error, "expected :partitions #{what}, got: #{inspect(got)}"}
+  defp expected(what, got), do: {:error, "expected :partitions #{what}, got: #{inspect(got)}"}
 
-  defp hash(options, names) do
-    case Keyword.pop(options, :hash) do
-      {nil, options} ->
-        numbers = Enum.to_list(0..(length(names) - 1))
+  defp in_order(names, nil) do
+    numbers = Enum.to_list(0..(length(names) - 1))
 
-        if Enum.sort(names) == numbers,
-          do: {:ok, numbers, nil, options},
-          else:
-            {:error, "expected :hash, for :partitions are not 0 to n - 1 but #{inspect(names)}, got: none"}
-
-      {hash, options} when is_function(hash, 1) ->
-        {:ok, names, hash, options}
-
-      {other, _options} ->
-        Options.expected(:hash, "a function of one argument", other)
-    end
+    if Enum.sort(names) == numbers,
+      do: {:ok, numbers},
+      else: {:error, "expected :hash, for :partitions are not 0 to n - 1 but #{inspect(names)}, got: none"}
   end
 
-  defp consumers(options) do
-    case Keyword.pop(options, :consumers_per_partition, 1) do
-      {:infinity, options} -> {:ok, :infinity, options}
-      _ -> Options.integer(options, :consumers_per_partition, 1, 1)
-    end
-  end
+  defp in_order(names, _hash), do: {:ok, names}
+
+  @doc false
+  def hash?(hash), do: is_function(hash, 1)
 end

@@ -45,16 +45,13 @@ defmodule Penstock.Stage do
 
   A producer takes
 
-    * `:demand` - `:forward` (by default), or `:accumulate` to hold demand and events back until `demand/2`
-      lets them go;
-    * `:dispatcher` - `Penstock.DemandDispatcher` (by default), `Penstock.BroadcastDispatcher`,
-      `Penstock.PartitionDispatcher` or a `Penstock.Dispatcher` of your own, alone or in a tuple with its options;
-    * `:buffer_size` - how many events may wait that nobody has asked for: 10,000 by default, `:infinity` for any
-      number, 0 for none;
-    * `:buffer_keep` - which ones stay when it is full: the `:last` (by default) or the `:first`.
+  #{Penstock.Options.docs(Penstock.Stage.Options.init(:producer))}
 
-  A consumer takes `:subscribe_to`, a list of producers or of tuples of a producer and the options of
-  `sync_subscribe/3`. A producer_consumer takes all of these except `:demand`; its buffer is unlimited by default.
+  A consumer takes
+
+  #{Penstock.Options.docs(Penstock.Stage.Options.init(:consumer))}
+
+  A producer_consumer takes all of these except `:demand`; its `:buffer_size` is `:infinity` by default.
 
   Anything else ends the start with `{:bad_opts, message}`.
 
@@ -266,9 +263,7 @@ defmodule Penstock.Stage do
   ## Options
 
     * `:to` - the producer; required.
-    * `:cancel` - `:permanent` (by default), `:transient` or `:temporary`.
-    * `:max_demand` - how many events it waits for at most, 1000 by default.
-    * `:min_demand` - how many are left when it asks for more: 0 to `max_demand - 1`, half of `max_demand` by default.
+  #{Penstock.Options.docs(Penstock.Stage.Options.subscription())}
 
   Others go to the producer and its dispatcher as they are.
 

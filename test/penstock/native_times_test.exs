@@ -2,10 +2,17 @@ defmodule Penstock.NativeTimesTest do
   # Alone: the account is the library's, and others' calls are in it.
   use ExUnit.Case, async: false
 
-  alias Penstock.Native
+  alias Penstock.{Event, EventStore, Json, Native, Store}
+
+  # NATIVE_TIMES=1 prints what the calls of the load took of a core, longest first.
+  @print System.get_env("NATIVE_TIMES") != nil
+
+  setup do
+    :ok = Native.native_times_reset()
+    on_exit(fn -> Native.native_times_clock(:wall) end)
+  end
 
   test "each call is counted under its name, with the longest and how long all took" do
-    :ok = Native.native_times_reset()
     for _ <- 1..10, do: {:ok, %{}} = Native.json_decode("{}")
     {:ok, [1]} = Native.json_decode_dirty("[1]")
     assert %{json_decode: ordinary, json_decode_dirty: dirty} = Native.native_times()
@@ -18,10 +25,216 @@ defmodule Penstock.NativeTimesTest do
   end
 
   test "calls that only count are in the account when they have come to something" do
-    :ok = Native.native_times_reset()
-    outlet = Native.stage_new(10, :first, {:demand, nil, nil, nil})
-    for _ <- 1..1000, do: 0 = Native.stage_demand(outlet)
+    output = Native.stage_new(10, :first, {:demand, nil, nil, nil})
+    for _ <- 1..1000, do: 0 = Native.stage_demand(output)
     assert %{stage_demand: %{count: count}} = Native.native_times()
     assert count in 900..1000
+  end
+
+  test "a clock that there is not is refused by name" do
+    error = assert_raise ArgumentError, fn -> Native.native_times_clock(:sun) end
+    assert error.message == "clock is :sun; it takes :wall, :thread"
+  end
+
+  describe "under load" do
+    # What the system does to a call is not the call's: so by the thread's own time, where every call is looked at.
+    setup do
+      :ok = Native.native_times_clock(:thread)
+      %{store: store} = Store.start()
+      {:ok, store: store, connection: GenServer.call(store, :handle)}
+    end
+
+    test "every native call is in the account under its name", %{store: store, connection: connection} do
+      stages()
+      json()
+      reading(store, connection, 2_000, 100)
+      {:ok, _events} = EventStore.read(store, "read-100", max_count: 10)
+      Native.error_reasons()
+      {:error, _refused} = Native.event_store_open("nonsense")
+      {:ok, server} = EventStore.Server.start_link(port: 0)
+      :ok = EventStore.Server.stop(server)
+
+      _ = Native.native_times()
+      times = Native.native_times()
+      if @print, do: print(times)
+
+      for {name, _arity} <- Native.__info__(:functions), name != :load do
+        assert %{count: count, dirty: dirty} = times[name], "#{name} is in no account"
+        assert count > 0
+        assert dirty == String.ends_with?("#{name}", "_dirty")
+      end
+    end
+
+    test "an ask gives out no more events in one call than its budget holds", %{
+      store: store,
+      connection: connection
+    } do
+      for size <- [10, 1_000, 50_000], json <- [true, false] do
+        slices = reading(store, connection, div(400_000, size) |> max(40) |> min(10_000), size, json)
+        # 250 us at 1.2 us an event, and 50 ns a byte of JSON, which an event has at least as many as its body
+        most = if json, do: div(250_000, 1_200 + 50 * size), else: div(250_000, 1_200)
+        assert Enum.max(slices.ordinary) <= max(most, 1)
+        assert Enum.sum(slices.ordinary) + Enum.sum(slices.dirty) == slices.count
+      end
+    end
+
+    test "events leave the heap, and come back to it, a chunk at a time" do
+      output = Native.stage_new(:infinity, :last, {:demand, nil, nil, nil})
+      events = for n <- 1..10_000, do: {n, "some text"}
+      assert {_rest, stored, 0, 0, 0} = Native.stage_spill(output, events, 10_000)
+      assert stored in 1..256
+      assert length(Native.stage_take(output, 10_000)) == stored
+    end
+
+    test "a filter looks at so many events in one call, and at large ones at fewer" do
+      assert {wanted, 0, rest} = Native.stage_filter([{:is, :a, 1}], List.duplicate(%{a: 1}, 10_000))
+      assert {length(wanted), length(rest)} == {512, 9_488}
+    end
+
+    test "weighing looks at so many parts, however many there are" do
+      assert Native.stage_extent(List.duplicate({1, 2, 3}, 20_000), 20_000) == 2048
+      assert Native.stage_extent([List.duplicate(1, 100_000)], 1) == 0
+      assert Native.stage_extent([Tuple.duplicate(1, 100_000)], 1) == 0
+    end
+  end
+
+  # Each call of a stage's output once at least.
+  defp stages do
+    by_demand = Native.stage_new(100_000, :last, {:demand, nil, nil, nil})
+    :ok = Native.stage_subscribe(by_demand, 1, nil)
+    {:ahead, to, n} = ask_ahead(by_demand)
+    :ok = Native.stage_take_back(by_demand, to, n)
+    Native.stage_ask(by_demand, 1, 100)
+    Native.stage_credit(by_demand, 1, 100)
+    Native.stage_emit(by_demand, 10)
+    Native.stage_refill(by_demand)
+    Native.stage_counting(by_demand)
+    Native.stage_claim(by_demand)
+    Native.stage_demand(by_demand)
+    Native.stage_demand_of(by_demand, 1)
+    events = for n <- 1..20_000, do: %{id: n, name: "some text", tags: [:a, :b]}
+    {:heap, 0, 0, 0, 0} = Native.stage_store(by_demand, events, 10, false)
+    Native.stage_keep(by_demand, 10)
+    spill(by_demand, events)
+    Native.stage_mark(by_demand)
+    Native.stage_buffered(by_demand)
+    Native.stage_off_heap(by_demand)
+    Native.stage_next(by_demand)
+    empty(by_demand)
+    Native.stage_extent(events, 20_000)
+    Native.stage_filter([{:is, :id, 5}], events)
+    true = Native.stage_cancel(by_demand, 1)
+
+    broadcast = Native.stage_new(10, :first, :broadcast)
+    :ok = Native.stage_subscribe(broadcast, 1, {:drop_oldest, 10})
+    Native.stage_ask(broadcast, 1, 10)
+    Native.stage_emit(broadcast, 10)
+    Native.stage_share(broadcast, 1, 10, 5)
+
+    partition = Native.stage_new(10, :first, {:partition, 100})
+    for n <- 0..99, do: :ok = Native.stage_subscribe(partition, n, n)
+    for n <- 0..99, do: Native.stage_ask(partition, n, 10)
+    Native.stage_split(partition, 0, List.duplicate(1, 100), 0)
+    Native.stage_deal_to(partition, 0, 5, 1)
+    Native.stage_holders(partition, 5, 1)
+    Native.stage_serve(partition, 5)
+    Native.stage_mark_queues(partition)
+  end
+
+  # A source that brings what it is asked for is soon dealt for beforehand.
+  defp ask_ahead(output) do
+    with 100 <- Native.stage_ask_ahead(output, 1, 100) do
+      1 = Native.stage_emit(output, 100)
+      ask_ahead(output)
+    end
+  end
+
+  defp spill(_output, []), do: :ok
+
+  defp spill(output, events) do
+    {rest, _stored, _evicted, _from_heap, _marks} = Native.stage_spill(output, events, length(events))
+    spill(output, rest)
+  end
+
+  defp empty(output), do: if(Native.stage_take(output, 100_000), do: empty(output))
+
+  defp json do
+    for size <- [0, 100, 10_000, 16_000, 100_000],
+        unit <- ["1", ~s("word"), ~s({"a":1,"b":[true,null]}), "123456789012345678901234567890", "[[1.5]]"] do
+      text = "[" <> Enum.join(List.duplicate(unit, div(size, byte_size(unit)) + 1), ",") <> "]"
+      {:ok, term} = Json.decode(text)
+      {:ok, _text} = Json.encode(term)
+    end
+  end
+
+  # Reads a whole stream that is ready: how many events each call gave out.
+  defp reading(store, connection, count, size, json \\ true) do
+    stream = "read-#{size}"
+    body = ~s({"text":") <> String.duplicate("x", max(size - 11, 1)) <> ~s("})
+    known = known(store, stream)
+
+    for chunk <- Enum.chunk_every(Enum.drop(1..count, known), max(1, min(1000, div(900_000, size + 200)))) do
+      {:ok, _} = EventStore.append(store, stream, for(_ <- chunk, do: Event.new("Read", {:raw, body})))
+    end
+
+    limits = {100_000, 100_000_000, 1000, 17_825_792}
+    settings = {limits, {json, true}, true, {nil, nil}, :forward, :wait, {self(), make_ref()}}
+    {:ok, linear} = Native.linear_open(connection, stream, :start, settings)
+    :ok = Native.linear_subscribe(linear, 1, self(), make_ref())
+    await_ready(linear, count)
+    _ = Native.linear_set_demand(linear, :forward)
+    _ = Native.linear_demand_of(linear, 1)
+
+    slices =
+      slices(Native.linear_ask(linear, 1, count), linear, %{ordinary: [given()], dirty: [], count: count})
+
+    # there is always a dirty call, if only one with nothing to give
+    _ = Native.linear_serve_dirty(linear)
+    _ = Native.linear_serve(linear)
+    :ok = Native.linear_cancel(linear, 1)
+    :ok = Native.linear_close(linear)
+    slices
+  end
+
+  defp known(store, stream) do
+    case EventStore.read(store, stream, from: :end, direction: :backwards, max_count: 1) do
+      {:ok, [last]} -> last.metadata.stream_revision + 1
+      {:error, %{reason: :stream_not_found}} -> 0
+    end
+  end
+
+  defp await_ready(linear, count),
+    do: if(Native.linear_info(linear).ready_events < count, do: await_ready(linear, count))
+
+  defp slices({next, [], _marks}, linear, slices), do: slices(next, linear, slices)
+  defp slices(:more, linear, slices), do: slice(linear, slices)
+  defp slices(:large, linear, slices), do: slice(linear, slices, &Native.linear_serve_dirty/1, :dirty)
+
+  # Either all were given out, or a message that says to go on is on its way.
+  defp slices(:ok, linear, %{ordinary: ordinary, dirty: dirty, count: count} = slices) do
+    if Enum.sum(ordinary) + Enum.sum(dirty) == count do
+      slices
+    else
+      receive do: ({:penstock, :ready} -> slice(linear, slices))
+    end
+  end
+
+  defp slice(linear, slices, serve \\ &Native.linear_serve/1, kind \\ :ordinary) do
+    next = serve.(linear)
+    slices(next, linear, Map.update!(slices, kind, &[given() | &1]))
+  end
+
+  # How many events have come since.
+  defp given(count \\ 0) do
+    receive do
+      {:"$gen_consumer", _from, events} -> given(count + length(events))
+    after
+      0 -> count
+    end
+  end
+
+  defp print(times) do
+    for {name, %{longest_ns: longest, count: count}} <- Enum.sort_by(times, &(-elem(&1, 1).longest_ns)),
+        do: IO.puts("#{name}: #{div(longest, 1000)} us at most, #{count} calls")
   end
 end

@@ -3,6 +3,7 @@ defmodule Penstock.ConsumerSupervisor.Intensity do
   # How often children may be restarted within a time, and when they were.
 
   alias __MODULE__
+  alias Penstock.Options
 
   @enforce_keys [:max_restarts, :max_seconds]
   defstruct [:max_restarts, :max_seconds, restarts: []]
@@ -13,38 +14,44 @@ defmodule Penstock.ConsumerSupervisor.Intensity do
           restarts: [seconds :: integer]
         }
 
-  # Takes its own options and the strategy; the rest are a consumer's.
+  @options [
+    strategy: [
+      type: {:in, [:one_for_one]},
+      required: true,
+      doc: "Each child by itself."
+    ],
+    max_restarts: [
+      type: :non_neg_integer,
+      default: 3,
+      doc: "How many restarts within `:max_seconds` are too many, when one more makes the supervisor give up."
+    ],
+    max_seconds: [type: :non_neg_integer, default: 5, doc: "Within how many seconds."]
+  ]
+
+  @doc "The options of its own and the strategy."
+  @spec options() :: Options.schema()
+  def options, do: @options
+
+  # Takes those; the rest are a consumer's.
   @spec new(term) :: {:ok, t, keyword} | {:error, {:bad_opts, String.t()}}
   def new(options) do
     with true <- Keyword.keyword?(options),
-         {strategy, options} = Keyword.pop(options, :strategy),
-         {restarts, options} = Keyword.pop(options, :max_restarts, 3),
-         {seconds, options} = Keyword.pop(options, :max_seconds, 5),
-         :ok <- strategy(strategy),
-         :ok <- count(:max_restarts, restarts),
-         :ok <- count(:max_seconds, seconds) do
+         {:ok, %{max_restarts: restarts, max_seconds: seconds}, options} <- Options.take(options, @options) do
       {:ok, %Intensity{max_restarts: restarts, max_seconds: seconds}, options}
     else
-      false ->
-        {:error, {:bad_opts, "supervisor's init expects a keywords list as options"}}
-
-      {:error, message} ->
-        {:error, {:bad_opts, message}}
+      false -> {:error, {:bad_opts, "supervisor's init expects a keywords list as options"}}
+      {:error, wrong} -> {:error, {:bad_opts, said(wrong)}}
     end
   end
 
-  defp strategy(:one_for_one), do: :ok
-  defp strategy(nil), do: {:error, "supervisor expects a strategy to be given"}
+  # In the words of the gen_stage library.
+  defp said(%{option: :strategy, got: nil}), do: "supervisor expects a strategy to be given"
 
-  defp strategy(other) do
-    {:error,
-     "unknown supervision strategy for consumer supervisor: expected :one_for_one, got: #{inspect(other)}"}
-  end
+  defp said(%{option: :strategy, got: got}),
+    do: "unknown supervision strategy for consumer supervisor: expected :one_for_one, got: #{inspect(got)}"
 
-  defp count(_key, n) when is_integer(n) and n >= 0, do: :ok
-
-  defp count(key, other),
-    do: {:error, "#{key} must be an integer that is not negative, got: #{inspect(other)}"}
+  defp said(%{option: option, got: got}),
+    do: "#{option} must be an integer that is not negative, got: #{inspect(got)}"
 
   # Notes a restart, unless it is one too many.
   @spec restart(t) :: {:ok, t} | :reached

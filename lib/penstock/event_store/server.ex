@@ -1,4 +1,34 @@
 defmodule Penstock.EventStore.Server do
+  @options [
+    name: [
+      type: {:or, nil, :name},
+      default: nil,
+      doc: "A name of the process, of any kind that `GenServer` takes."
+    ],
+    port: [type: {:integer, 0, 65_535}, default: 2113, doc: "The port to listen on, 0 for a free one."],
+    data_dir: [
+      type: {:or, :memory, {:check, &__MODULE__.path?/1, "a path"}},
+      default: :memory,
+      doc:
+        "The directory to keep events in, which is made if there is none, or `:memory` to forget them when the server ends."
+    ],
+    fsync: [
+      type: {:in, [:group, :never]},
+      default: :group,
+      doc:
+        "When an append is acknowledged, where there is a `:data_dir`: `:group` when the disk has it, those that wait " <>
+          "being synced together; `:never` when the operating system has it."
+    ],
+    advertise: [
+      type: {:or, nil, {:check, &__MODULE__.text?/1, ~s("HOST" or "HOST:PORT")}},
+      default: nil,
+      doc:
+        "Where clients are told to find the server: a name or an IP address (IPv6 in brackets). With nil, where it " <>
+          "listens. Clients that discover the nodes of a cluster use it, and so does whatever reads `/gossip`; for a " <>
+          "server behind a forwarded port or a proxy."
+    ]
+  ]
+
   @moduledoc """
   An EventStoreDB-compatible server inside the VM, as a child of a supervisor.
 
@@ -15,15 +45,7 @@ defmodule Penstock.EventStore.Server do
 
   ## Options
 
-    * `:port` - the port to listen on, 0 for a free one; default 2113
-    * `:data_dir` - the directory to keep events in, which is made if there is none, or `:memory` (the default) to
-      forget them when the server ends
-    * `:fsync` - when an append is acknowledged, where there is a `:data_dir`: `:group` (the default) when the disk has it,
-      those that wait being synced together; `:never` when the operating system has it
-    * `:advertise` - where clients are told to find the server, `"HOST"` or `"HOST:PORT"`: a name or an IP address
-      (IPv6 in brackets); default: where it listens. Clients that discover the nodes of a cluster use it, and so does
-      whatever reads `/gossip`; for a server behind a forwarded port or a proxy
-    * `:name` - a name for the process, as `GenServer` takes them
+  #{Penstock.Options.docs(@options)}
 
   Starting fails with a `Penstock.Error` whose reason is `:invalid_argument`, `:address_in_use`, `:data_dir_in_use`,
   `:data_dir_unusable` or `:corrupted_data`. Should the server end by itself, the process ends with a `Penstock.Error`
@@ -52,6 +74,7 @@ defmodule Penstock.EventStore.Server do
 
   alias Penstock.{Error, Native, Options}
   alias Penstock.EventStore.Settings
+  alias Penstock.Options.Complaint
 
   @type option ::
           {:port, :inet.port_number()}
@@ -60,7 +83,6 @@ defmodule Penstock.EventStore.Server do
           | {:advertise, String.t()}
           | {:name, GenServer.name()}
 
-  @default_port 2113
   # The core retries for two seconds at most; beyond that something is wrong with it.
   @start_timeout 30_000
   @stop_timeout 5_000
@@ -139,81 +161,23 @@ defmodule Penstock.EventStore.Server do
   end
 
   defp validate(options) do
-    with :ok <- known(options),
-         :ok <- validate_name(options[:name]),
-         {:ok, port} <- validate_port(Keyword.get(options, :port, @default_port)),
-         {:ok, data_dir} <- validate_data_dir(Keyword.get(options, :data_dir, :memory)),
-         {:ok, fsync} <- validate_fsync(Keyword.get(options, :fsync, :group)),
-         {:ok, advertise} <- validate_advertise(Keyword.get(options, :advertise)) do
-      {:ok, %{port: port, data_dir: data_dir, fsync: fsync, advertise: advertise}}
+    case Options.validate(options, @options) do
+      {:ok, settings} ->
+        {:ok, %{settings | data_dir: folder(settings.data_dir)}}
+
+      {:error, wrong} ->
+        message = Complaint.of_error(wrong)
+        {:error, %Error{reason: :invalid_argument, message: message, details: %{option: wrong.option}}}
     end
   end
 
-  defp known(options) do
-    if Keyword.keyword?(options) do
-      case Keyword.keys(options) -- [:port, :data_dir, :fsync, :advertise, :name] do
-        [] ->
-          :ok
+  defp folder(:memory), do: nil
+  defp folder(path), do: Path.expand(path)
 
-        [twice | _] when twice in [:port, :data_dir, :fsync, :advertise, :name] ->
-          invalid(twice, "option #{inspect(twice)} is given more than once")
+  @doc false
+  def path?(path), do: path != "" and text?(path)
 
-        [unknown | _] ->
-          invalid(
-            unknown,
-            "unknown option #{inspect(unknown)}; it takes :port, :data_dir, :fsync, :advertise and :name"
-          )
-      end
-    else
-      invalid(nil, "the options must be a keyword list, got: #{inspect(options)}")
-    end
-  end
-
-  defp validate_name(name) do
-    if name == nil or Options.name?(name),
-      do: :ok,
-      else:
-        invalid(
-          :name,
-          "option :name must be an atom, {:global, term} or {:via, registry, term}, got: #{inspect(name)}"
-        )
-  end
-
-  defp validate_port(port) when port in 0..65_535, do: {:ok, port}
-
-  defp validate_port(other),
-    do: invalid(:port, "option :port must be an integer from 0 to 65535, got: #{inspect(other)}")
-
-  defp validate_data_dir(:memory), do: {:ok, nil}
-
-  defp validate_data_dir(path) do
-    if is_binary(path) and path != "" and String.valid?(path),
-      do: {:ok, Path.expand(path)},
-      else:
-        invalid(
-          :data_dir,
-          "option :data_dir must be a path or :memory, got: #{inspect(path)}#{Options.hint(path)}"
-        )
-  end
-
+  @doc false
   # What a host and a port are is for the core to say.
-  defp validate_advertise(nil), do: {:ok, nil}
-
-  defp validate_advertise(address) when is_binary(address) do
-    if String.valid?(address), do: {:ok, address}, else: invalid_advertise(address)
-  end
-
-  defp validate_advertise(other), do: invalid_advertise(other)
-
-  defp invalid_advertise(other),
-    do: invalid(:advertise, ~s(option :advertise must be "HOST" or "HOST:PORT", got: #{inspect(other)}))
-
-  defp validate_fsync(fsync) when fsync in [:group, :never], do: {:ok, fsync}
-
-  defp validate_fsync(other),
-    do: invalid(:fsync, "option :fsync must be :group or :never, got: #{inspect(other)}")
-
-  defp invalid(option, message) do
-    {:error, %Error{reason: :invalid_argument, message: message, details: %{option: option}}}
-  end
+  def text?(value), do: is_binary(value) and String.valid?(value)
 end

@@ -54,7 +54,7 @@ defmodule Penstock.Stage.Consumer do
   end
 
   def subscribe(current, to, options, stage) do
-    with {:ok, cancel, min, max} <- Options.subscription(options),
+    with {:ok, cancel, min, max} <- Options.subscribed(options),
          {:ok, producer} <- locate(to) do
       open(producer, current, to, options, {cancel, {max, min, max}}, stage)
     else

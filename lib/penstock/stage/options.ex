@@ -1,81 +1,146 @@
 defmodule Penstock.Stage.Options do
   @moduledoc false
-  # Takes options out of a list one by one, each with its check. A complaint names the option, what it takes and
-  # what it got; its wording is what users of GenStage know.
+  # The options of stages and of subscriptions. What is wrong is said in the words that users of GenStage know.
+
+  alias Penstock.{Dispatcher, Options}
+  alias Penstock.Options.Complaint
 
   # Nobody can tell a larger number from this one, so larger ones are taken for it.
   @most Penstock.Stage.Protocol.most()
 
-  @type checked(value) :: {:ok, value, keyword} | {:error, message :: String.t()}
+  @dispatcher [
+    dispatcher: [
+      type: {:cast, &Dispatcher.configure/1, "a module, or a tuple of a module and its options"},
+      default: Penstock.DemandDispatcher,
+      doc:
+        "Who gets which events: `Penstock.DemandDispatcher`, `Penstock.BroadcastDispatcher`, " <>
+          "`Penstock.PartitionDispatcher` or a `Penstock.Dispatcher` of your own."
+    ]
+  ]
 
-  @doc "The largest number that a count comes to."
-  @spec most() :: pos_integer
-  def most, do: @most
+  @keep [
+    buffer_keep: [
+      type: {:in, [:first, :last]},
+      default: :last,
+      doc: "Which events stay when the buffer is full."
+    ]
+  ]
 
-  @doc "An integer from `least` on, up to `greatest`."
-  @spec integer(keyword, atom, term, integer, integer | :infinity) :: checked(integer)
-  def integer(options, key, default, least, greatest \\ :infinity) do
-    {value, options} = Keyword.pop(options, key, default)
-    with :ok <- within(key, value, least, greatest), do: {:ok, value, options}
+  @demand [
+    demand: [
+      type: {:in, [:accumulate, :forward]},
+      default: :forward,
+      doc: "`:accumulate` holds demand and events back until `demand/2` lets them go."
+    ]
+  ]
+
+  @subscribe_to [
+    subscribe_to: [
+      type: :list,
+      default: [],
+      doc: "Producers, or tuples of a producer and the options of `sync_subscribe/3`."
+    ]
+  ]
+
+  @cancel [
+    cancel: [
+      type: {:in, [:temporary, :transient, :permanent]},
+      default: :permanent,
+      doc:
+        "What the end of the producer, or of the subscription, means to the consumer: see \"Subscriptions\"."
+    ]
+  ]
+
+  @doc "What `init/1` of a stage of this type may return."
+  @spec init(:producer | :producer_consumer | :consumer) :: Options.schema()
+  def init(:producer), do: @dispatcher ++ buffer_size(10_000) ++ @keep ++ @demand
+  def init(:producer_consumer), do: @dispatcher ++ buffer_size(:infinity) ++ @keep ++ @subscribe_to
+  def init(:consumer), do: @subscribe_to
+
+  defp buffer_size(default) do
+    [
+      buffer_size: [
+        type: {:or, :infinity, {:count, 0, @most}},
+        default: default,
+        doc: "How many events may wait that nobody has asked for."
+      ]
+    ]
   end
 
-  # An atom is greater than every number.
-  defp within(key, value, least, greatest) do
-    cond do
-      not is_integer(value) -> expected(key, "an integer", value)
-      value < least -> expected(key, "equal to or greater than #{least}", value)
-      value > greatest -> expected(key, "equal to or less than #{greatest}", value)
-      true -> :ok
+  @doc "How a producer of an enumerable begins and ends."
+  @spec streamer() :: Options.schema()
+  def streamer do
+    [
+      on_cancel: [
+        type: {:in, [:continue, :stop]},
+        default: :continue,
+        doc: "`:stop` ends the producer with its last subscription."
+      ]
+    ]
+  end
+
+  @doc "What a stream takes."
+  @spec stream() :: Options.schema()
+  def stream, do: @demand
+
+  @doc "What a subscription takes itself; the rest of its options is the producer's business."
+  @spec subscription() :: Options.schema()
+  def subscription, do: max_demand() ++ min_demand(1000) ++ @cancel
+
+  defp max_demand do
+    [
+      max_demand: [
+        type: {:integer, 1, :infinity},
+        default: 1000,
+        doc: "How many events it waits for at most."
+      ]
+    ]
+  end
+
+  defp min_demand(max) do
+    [
+      min_demand: [
+        type: {:integer, 0, max - 1},
+        default: div(max, 2),
+        doc: "How many are left when it asks for more: less than `:max_demand`, by default half of it."
+      ]
+    ]
+  end
+
+  @doc "Those of a schema as a map, and the rest."
+  @spec take(keyword, Options.schema()) :: {:ok, map, rest :: keyword} | {:error, message :: String.t()}
+  def take(options, schema) do
+    with {:error, wrong} <- Options.take(options, schema), do: {:error, Complaint.of_gen_stage(wrong)}
+  end
+
+  @doc "Those of a schema as a map, when there are no others."
+  @spec all(term, Options.schema()) :: {:ok, map} | {:error, message :: String.t()}
+  def all(options, schema) do
+    if Keyword.keyword?(options) do
+      with {:ok, settings, rest} <- take(options, schema), :ok <- none_left(rest), do: {:ok, settings}
+    else
+      {:error, Complaint.of_gen_stage(Complaint.new(:no_list, nil, options))}
     end
   end
 
-  @doc "A count, or `:infinity`."
-  @spec limit(keyword, atom, non_neg_integer | :infinity) :: checked(non_neg_integer | :infinity)
-  def limit(options, key, default) do
-    case Keyword.pop(options, key, default) do
-      {:infinity, options} ->
-        {:ok, :infinity, options}
+  defp none_left([]), do: :ok
+  defp none_left(options), do: {:error, "unknown options #{inspect(options)}"}
 
-      _ ->
-        with {:ok, n, options} <- integer(options, key, default, 0), do: {:ok, min(n, @most), options}
-    end
-  end
-
-  @doc "One of some values."
-  @spec one_of(keyword, atom, value, [value]) :: checked(value) when value: term
-  def one_of(options, key, default, values) do
-    {value, options} = Keyword.pop(options, key, default)
-    with :ok <- among(key, value, values), do: {:ok, value, options}
-  end
-
-  defp among(key, value, values),
-    do: if(value in values, do: :ok, else: expected(key, "one of #{inspect(values)}", value))
-
-  @doc "A list."
-  @spec list(keyword, atom, list) :: checked(list)
-  def list(options, key, default) do
-    {value, options} = Keyword.pop(options, key, default)
-    if is_list(value), do: {:ok, value, options}, else: expected(key, "a list", value)
-  end
-
-  @doc "Nothing that nobody has taken."
-  @spec none_left(keyword) :: :ok | {:error, message :: String.t()}
-  def none_left([]), do: :ok
-  def none_left(options), do: {:error, "unknown options #{inspect(options)}"}
-
-  @doc "What a subscription takes; the rest of its options is the producer's business."
-  @spec subscription(term) ::
+  @doc "What a subscription comes to."
+  @spec subscribed(term) ::
           {:ok, cancel :: atom, min :: non_neg_integer, max :: pos_integer} | {:error, String.t()}
-  def subscription(options) do
+  def subscribed(options) do
     with :ok <- of_subscription(options),
-         max = get(options, :max_demand, 1000),
-         :ok <- within(:max_demand, max, 1, :infinity),
-         min = get(options, :min_demand, div(max, 2)),
-         :ok <- within(:min_demand, min, 0, max - 1),
-         cancel = get(options, :cancel, :permanent),
-         :ok <- among(:cancel, cancel, [:temporary, :transient, :permanent]) do
+         {:ok, %{max_demand: max}, rest} <- options |> given() |> take(max_demand()),
+         {:ok, %{min_demand: min, cancel: cancel}, []} <- take(rest, min_demand(max) ++ @cancel) do
       {:ok, cancel, min, max}
     end
+  end
+
+  defp given(options) do
+    for {key, _spec} <- subscription(),
+        {^key, _value} = option <- [:lists.keyfind(key, 1, options)],
+        do: option
   end
 
   @doc """
@@ -97,6 +162,10 @@ defmodule Penstock.Stage.Options do
       _ -> default
     end
   end
+
+  @doc "The largest number that a count comes to."
+  @spec most() :: pos_integer
+  def most, do: @most
 
   @doc "What is wrong with an option."
   @spec expected(atom, String.t(), term) :: {:error, message :: String.t()}

@@ -8,7 +8,6 @@ defmodule Penstock.Stage.Server do
 
   require Logger
 
-  alias Penstock.Dispatcher
   alias Penstock.Stage.{Consumer, Control, Heap, Options, Output, Producer, State, Subscribers}
 
   @type replied ::
@@ -51,47 +50,25 @@ defmodule Penstock.Stage.Server do
   end
 
   defp init(%State{type: type} = stage, options) do
-    with :ok <- keywords(options),
-         {:ok, stage, options} <- init_output(stage, options),
-         {:ok, stage, options} <- init_mode(stage, options),
-         {:ok, producers, options} <- init_producers(type, options),
-         :ok <- Options.none_left(options) do
-      Consumer.subscribe_all(producers, stage)
+    with {:ok, settings} <- Options.all(options, Options.init(type)) do
+      stage = stage |> init_output(settings) |> init_mode(settings)
+      settings |> Map.get(:subscribe_to, []) |> Consumer.subscribe_all(stage)
     else
       {:error, message} -> {:stop, {:bad_opts, message}}
     end
   end
 
-  defp keywords(options) do
-    if Keyword.keyword?(options),
-      do: :ok,
-      else: {:error, "expected options to be a keyword list, got: #{inspect(options)}"}
+  defp init_output(%State{type: :consumer} = stage, _settings), do: stage
+
+  defp init_output(%State{type: type} = stage, settings) do
+    %{dispatcher: config, buffer_size: size, buffer_keep: keep} = settings
+    backlog = if type == :producer_consumer, do: :queue.new()
+    %{stage | output: Output.new(config, type, size, keep), backlog: backlog}
   end
 
-  defp init_output(%State{type: :consumer} = stage, options), do: {:ok, stage, options}
-
-  defp init_output(%State{type: type} = stage, options) do
-    {dispatcher, options} = Keyword.pop(options, :dispatcher, Penstock.DemandDispatcher)
-    default_size = if type == :producer, do: 10_000, else: :infinity
-
-    with {:ok, config} <- Dispatcher.configure(dispatcher),
-         {:ok, size, options} <- Options.limit(options, :buffer_size, default_size),
-         {:ok, keep, options} <- Options.one_of(options, :buffer_keep, :last, [:first, :last]) do
-      backlog = if type == :producer_consumer, do: :queue.new()
-      {:ok, %{stage | output: Output.new(config, type, size, keep), backlog: backlog}, options}
-    end
-  end
-
-  defp init_mode(%State{type: :producer} = stage, options) do
-    with {:ok, mode, options} <- Options.one_of(options, :demand, :forward, [:accumulate, :forward]) do
-      {:ok, %{stage | mode: if(mode == :accumulate, do: [], else: :forward)}, options}
-    end
-  end
-
-  defp init_mode(stage, options), do: {:ok, stage, options}
-
-  defp init_producers(:producer, options), do: {:ok, [], options}
-  defp init_producers(_type, options), do: Options.list(options, :subscribe_to, [])
+  defp init_mode(stage, %{demand: :accumulate}), do: %{stage | mode: []}
+  defp init_mode(stage, %{demand: :forward}), do: %{stage | mode: :forward}
+  defp init_mode(stage, _settings), do: stage
 
   @spec handle_call(term, GenServer.from(), State.t()) :: replied | State.step()
   def handle_call({:"$info", message}, _from, stage), do: {:reply, :ok, info(message, stage)}

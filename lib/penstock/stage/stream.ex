@@ -19,7 +19,7 @@ defmodule Penstock.Stage.Stream do
   end
 
   defp entry!({to, options}) when is_list(options) do
-    case Options.subscription(options) do
+    case Options.subscribed(options) do
       {:ok, cancel, min, max} -> {to, cancel, {max, min, max}, options}
       {:error, message} -> raise ArgumentError, "invalid options for #{inspect(to)} producer (#{message})"
     end
@@ -28,8 +28,8 @@ defmodule Penstock.Stage.Stream do
   defp entry!(to), do: entry!({to, []})
 
   defp mode!(options) do
-    case Options.one_of(options, :demand, :forward, [:forward, :accumulate]) do
-      {:ok, mode, _options} -> mode
+    case Options.take(options, Options.stream()) do
+      {:ok, %{demand: mode}, _options} -> mode
       {:error, message} -> raise ArgumentError, message
     end
   end

@@ -15,7 +15,7 @@ defmodule Penstock.Stage.Streamer do
 
   @impl Stage
   def init({enumerable, started_at, options}) do
-    with {:ok, on_cancel, options} <- Options.one_of(options, :on_cancel, :continue, [:continue, :stop]) do
+    with {:ok, %{on_cancel: on_cancel}, options} <- Options.take(options, Options.streamer()) do
       consumers = if on_cancel == :stop, do: MapSet.new(), else: :unwatched
       streamer = %Streamer{next: suspended(enumerable), started_at: started_at, consumers: consumers}
       {:producer, streamer, Keyword.take(options, [:dispatcher, :demand])}
