@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use reader_core::{LogPosition, Position, Target};
 use wire::error::Error;
-use wire::head::{Head, position_of};
 use wire::proto::streams::ReadReq;
+use wire::recorded::{Head, position_of};
 
 use crate::calls::{MAX_MESSAGE_SIZE, read};
 use crate::connection::Connection;
@@ -89,7 +89,7 @@ impl Search {
                     | Head::LastAllPosition { .. }
                     | Head::Unknown(_)
                     | Head::Checkpoint { .. }
-                    | Head::Confirmation
+                    | Head::Confirmation(_)
                     | Head::CaughtUp
                     | Head::FellBehind,
                 ) => {}

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 use wire::error::{Error, Which};
-use wire::head::{Head, position_of};
+use wire::recorded::{Head, position_of};
 
 use crate::calls::read;
 use crate::connection::{Connection, Spoken};

@@ -16,7 +16,7 @@ use reader_core::{
 use tokio::time::{Instant, sleep_until};
 use tonic::Streaming;
 use wire::error::{Error, Policy, Which};
-use wire::head::{Head, position_of};
+use wire::recorded::{Head, position_of};
 
 use crate::calls::read;
 use crate::connection::{Connection, Spoken};
@@ -273,7 +273,7 @@ impl<S: Sink> Task<S> {
                 }
                 None
             }
-            Ok(Head::Confirmation) => Some(Answer::Confirmed),
+            Ok(Head::Confirmation(_)) => Some(Answer::Confirmed),
             Ok(Head::CaughtUp) => Some(Answer::CaughtUp),
             Ok(Head::FellBehind) => Some(Answer::FellBehind),
             Ok(Head::Checkpoint { commit, prepare }) => {

@@ -1,16 +1,13 @@
 //! JSON to terms and terms to JSON, without a tree in between.
 
-mod decode;
 mod encode;
-mod integer;
 
 use rustler::{Atom, Binary, Encoder, Env, NifResult, Term};
 
 use crate::account::limits::JSON_WRITTEN;
 use crate::account::timed;
+use crate::event_term::Builder;
 use crate::sys;
-
-pub use decode::decode;
 
 mod atoms {
     rustler::atoms! { ok, error, large, __struct__ }
@@ -29,8 +26,9 @@ fn json_decode_dirty<'a>(env: Env<'a>, text: Binary<'a>) -> Term<'a> {
 }
 
 fn decoded<'a>(env: Env<'a>, text: &[u8]) -> Term<'a> {
-    match decode(env, text) {
-        Ok(term) => (atoms::ok(), term).encode(env),
+    let mut builder = Builder::new(env);
+    match terms::json::write(&mut builder, text) {
+        Ok(()) => (atoms::ok(), builder.take()).encode(env),
         Err(error) => (atoms::error(), error.to_string()).encode(env),
     }
 }

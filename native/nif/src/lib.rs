@@ -4,7 +4,7 @@
 //! - `sys`: what rustler lacks, with the only `unsafe`
 //! - `account`: how long calls take, and may take
 //! - `frame`: the messages of a batch
-//! - `event_term`: `%Penstock.Event{}` from a message
+//! - `event_term`: where terms are made, and `%Penstock.Event{}` from a message
 //! - `json`: JSON to terms and back
 //! - `argument`: what is refused by name
 //! - `error`: errors as terms

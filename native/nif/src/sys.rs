@@ -3,7 +3,8 @@
 #![allow(unsafe_code, reason = "calls into the VM; every use says why it is sound")]
 
 use rustler::sys::{
-    ErlNifPid, ErlNifTerm, enif_make_list_from_array, enif_make_map_from_arrays, enif_self, enif_send,
+    ErlNifPid, ErlNifTerm, enif_make_list_from_array, enif_make_map_from_arrays, enif_make_tuple_from_array,
+    enif_self, enif_send,
 };
 use rustler::types::map::map_new;
 use rustler::{Atom, Env, LocalPid, NewBinary, OwnedEnv, Term};
@@ -13,12 +14,14 @@ pub fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
     NewBinary::from_slice(env, bytes).into()
 }
 
-/// A map with atoms as keys, which are distinct. It is built fastest with the keys in order.
-pub fn record<'a, const N: usize>(env: Env<'a>, keys: &[Atom; N], values: [Term<'a>; N]) -> Term<'a> {
-    let keys = keys.map(|key| key.as_c_arg());
-    let values = values.map(|value| value.as_c_arg());
-    // Keys that are not distinct would be a fault of this library; an empty map shows it without taking the VM down.
-    map(env, &keys, &values).unwrap_or_else(|| map_new(env))
+/// The keys of a map: atoms, which are distinct. It is built fastest with the keys in order.
+pub struct Keys(Vec<ErlNifTerm>);
+
+impl Keys {
+    /// These atoms.
+    pub fn new(atoms: impl Iterator<Item = Atom>) -> Self {
+        Self(atoms.map(|atom| atom.as_c_arg()).collect())
+    }
 }
 
 /// `None` when two keys are the same.
@@ -54,6 +57,45 @@ impl<'a> Terms<'a> {
     /// One more.
     pub fn push(&mut self, term: Term<'a>) {
         self.raw.push(term.as_c_arg());
+    }
+
+    /// The last one.
+    pub fn last(&self) -> Option<Term<'a>> {
+        // SAFETY: it is of `env`: `push` takes no others.
+        self.raw.last().map(|raw| unsafe { Term::new(self.env, *raw) })
+    }
+
+    /// Takes the last one.
+    pub fn pop(&mut self) -> Option<Term<'a>> {
+        let last = self.last();
+        self.raw.pop();
+        last
+    }
+
+    /// Leaves the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        self.raw.truncate(count);
+    }
+
+    /// Makes a tuple of the last `size`, in their place.
+    pub fn tuple(&mut self, size: usize) {
+        let from = self.raw.len().saturating_sub(size);
+        let rest = self.raw.get(from..).unwrap_or_default();
+        let count = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        // SAFETY: `rest` holds `count` terms, all of `env`: `push` takes no others.
+        let tuple = unsafe { enif_make_tuple_from_array(self.env.as_c_arg(), rest.as_ptr(), count) };
+        self.raw.truncate(from);
+        self.raw.push(tuple);
+    }
+
+    /// Makes a map of the last ones as the values of these keys, in their place.
+    pub fn record(&mut self, keys: &Keys) {
+        let from = self.raw.len().saturating_sub(keys.0.len());
+        let values = self.raw.get(from..).unwrap_or_default();
+        // Keys that are not distinct would be a fault of this library; an empty map shows it without taking the VM down.
+        let made = map(self.env, &keys.0, values).unwrap_or_else(|| map_new(self.env));
+        self.raw.truncate(from);
+        self.raw.push(made.as_c_arg());
     }
 
     /// Takes those from the `from`-th on, as a list.

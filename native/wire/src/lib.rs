@@ -2,17 +2,13 @@
 //!
 //! Protocol facts only: no sockets, no tasks. Messages are generated from the files in `proto/`.
 //!
-//! - `recorded`: a message of a read, borrowed from its bytes
-//! - `head`: the least of it that keeps a position
-//! - `created`: its time, as a calendar has it
+//! - `recorded`: a message of a read, borrowed from its bytes; the whole of an event, or its place alone
 //! - `connection_string`: what a connection string says
 //! - `error`: what a refusal means
 
 pub mod connection_string;
-pub mod created;
 pub mod error;
 mod fields;
-pub mod head;
 pub mod recorded;
 
 /// The generated messages, clients and services, in the modules of their packages.

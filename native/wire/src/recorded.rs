@@ -1,24 +1,26 @@
-//! A borrowed view of a `ReadResp`, for the hot path: nothing is allocated, nothing is copied.
+//! The messages of a read, for the hot path: nothing is allocated, nothing is copied.
 //!
-//! It reads what prost's full decoding would read (merging repeated fields, skipping unknown ones), with one
-//! difference: names, types and content types are handed on as the bytes they are, valid UTF-8 or not.
+//! One walk over the fields reads what prost's full decoding would read (merging repeated fields, skipping unknown
+//! ones), with one difference: names, types and content types are handed on as the bytes they are, valid UTF-8 or not.
+//! Who asks for less of an event, as its place alone, has the same walk pass by the rest.
 
+use terms::event::{Id, Read, ReadEvent, Recorded};
+use terms::time::Created;
 use uuid::Uuid;
 
-use crate::created::Created;
 use crate::fields::{Fields, Value, wrong_type};
 
 pub use crate::fields::DecodeError;
 
-/// One message of a read or of a subscription.
+/// One message of a read or of a subscription, with an `E` of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(
     clippy::large_enum_variant,
     reason = "a box would be the allocation that this view is there to avoid"
 )]
-pub enum Message<'a> {
+pub enum Message<'a, E = ReadEvent<'a>> {
     /// An event, a link, or both.
-    Event(ReadEvent<'a>),
+    Event(E),
     /// The subscription stands; the text is its id.
     Confirmation(&'a str),
     /// How far a filtered subscription has looked.
@@ -49,164 +51,158 @@ pub enum Message<'a> {
     Unknown(u32),
 }
 
-/// An event as a read gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ReadEvent<'a> {
-    /// The event itself; `None` when `link` points at nothing.
-    pub event: Option<Recorded<'a>>,
-    /// The link that led to the event.
-    pub link: Option<Recorded<'a>>,
-    /// The position in the log, of the link if there is one.
-    pub commit_position: Option<u64>,
+/// Whether what is in place is also what it should be: a well-formed message may still hold a time that is none.
+pub fn check(event: &ReadEvent<'_>) -> Result<(), DecodeError> {
+    if event.original().is_none() {
+        return Err(DecodeError::NoEvent);
+    }
+    for recorded in [&event.event, &event.link].into_iter().flatten() {
+        if recorded.created.is_none_or(|ticks| ticks > Created::LAST_TICKS) {
+            return Err(DecodeError::NotTime);
+        }
+        if let Id::Text(text) = recorded.id
+            && !text.is_empty()
+            && Uuid::try_parse_ascii(text).is_err()
+        {
+            return Err(DecodeError::NotUuid);
+        }
+    }
+    Ok(())
 }
 
-impl<'a> ReadEvent<'a> {
-    /// What stands in the stream that was read: the link if there is one, else the event.
-    pub fn original(&self) -> Option<&Recorded<'a>> {
-        self.link.as_ref().or(self.event.as_ref())
+/// Where an event stands in the stream that was read, and in the log: a link's own place, not its target's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The revision.
+    pub revision: u64,
+    /// The commit position.
+    pub commit: u64,
+    /// The prepare position.
+    pub prepare: u64,
+}
+
+/// A message of which, when it is an event, only its place is looked at.
+pub type Head<'a> = Message<'a, Place>;
+
+/// Reads one `ReadResp`.
+pub fn parse(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
+    walk(bytes)
+}
+
+/// Reads the head of one `ReadResp`.
+///
+/// An event that has no place, as there is neither an event nor a link, is refused: taken for revision 0 it would be
+/// dropped as one that came before.
+pub fn position_of(bytes: &[u8]) -> Result<Head<'_>, DecodeError> {
+    Ok(match walk::<Place>(bytes)? {
+        Message::Event(event) => Message::Event(*event.original().ok_or(DecodeError::NoEvent)?),
+        Message::Confirmation(id) => Message::Confirmation(id),
+        Message::Checkpoint { commit, prepare } => Message::Checkpoint { commit, prepare },
+        Message::StreamNotFound => Message::StreamNotFound,
+        Message::FirstStreamPosition(revision) => Message::FirstStreamPosition(revision),
+        Message::LastStreamPosition(revision) => Message::LastStreamPosition(revision),
+        Message::LastAllPosition { commit, prepare } => Message::LastAllPosition { commit, prepare },
+        Message::CaughtUp => Message::CaughtUp,
+        Message::FellBehind => Message::FellBehind,
+        Message::Unknown(field) => Message::Unknown(field),
+    })
+}
+
+/// What is kept of a `RecordedEvent`.
+trait Keep<'a>: Default {
+    /// Whether it is more than the place; else nothing is said of the other fields, whatever they hold.
+    const ALL: bool;
+
+    fn place(&mut self, field: PlaceField, number: u64);
+    /// Takes a field that is bytes.
+    fn take(&mut self, field: u32, bytes: &'a [u8]) -> Result<(), DecodeError>;
+}
+
+enum PlaceField {
+    Revision,
+    Prepare,
+    Commit,
+}
+
+impl<'a> Keep<'a> for Place {
+    const ALL: bool = false;
+
+    #[inline]
+    fn place(&mut self, field: PlaceField, number: u64) {
+        match field {
+            PlaceField::Revision => self.revision = number,
+            PlaceField::Prepare => self.prepare = number,
+            PlaceField::Commit => self.commit = number,
+        }
     }
 
-    /// Whether what is in place is also what it should be: a well-formed message may still hold a time that is none.
-    pub fn check(&self) -> Result<(), DecodeError> {
-        if self.event.is_none() && self.link.is_none() {
-            return Err(DecodeError::NoEvent);
-        }
-        for recorded in [&self.event, &self.link].into_iter().flatten() {
-            recorded.check()?;
-        }
+    #[inline]
+    fn take(&mut self, _field: u32, _bytes: &'a [u8]) -> Result<(), DecodeError> {
         Ok(())
     }
 }
 
-impl Recorded<'_> {
-    fn check(&self) -> Result<(), DecodeError> {
-        if self.created.is_none_or(|ticks| ticks > Created::LAST_TICKS) {
-            return Err(DecodeError::NotTime);
+impl<'a> Keep<'a> for Recorded<'a> {
+    const ALL: bool = true;
+
+    #[inline]
+    fn place(&mut self, field: PlaceField, number: u64) {
+        match field {
+            PlaceField::Revision => self.revision = number,
+            PlaceField::Prepare => self.prepare = number,
+            PlaceField::Commit => self.commit = number,
         }
-        match self.id {
-            Id::Text(text) if !text.is_empty() && Uuid::try_parse_ascii(text).is_err() => {
-                Err(DecodeError::NotUuid)
+    }
+
+    #[inline]
+    fn take(&mut self, field: u32, bytes: &'a [u8]) -> Result<(), DecodeError> {
+        match field {
+            1 => merge_id(&mut self.id, bytes),
+            2 => merge_stream(&mut self.stream, bytes),
+            6 => merge_metadata(self, bytes),
+            7 => {
+                self.custom_metadata = bytes;
+                Ok(())
             }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A stored event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recorded<'a> {
-    /// The event's id.
-    pub id: Id<'a>,
-    /// The name of its stream.
-    pub stream: &'a [u8],
-    /// Its number in the stream.
-    pub revision: u64,
-    /// Its prepare position.
-    pub prepare: u64,
-    /// Its commit position.
-    pub commit: u64,
-    /// The type its writer gave it.
-    pub event_type: &'a [u8],
-    /// `application/json` or `application/octet-stream`.
-    pub content_type: &'a [u8],
-    /// When it was stored, in 100 ns since 1970; 0 when the server did not say, `None` when it said something else.
-    pub created: Option<u64>,
-    /// What its writer put beside the data.
-    pub custom_metadata: &'a [u8],
-    /// The body.
-    pub data: &'a [u8],
-}
-
-impl Default for Recorded<'_> {
-    fn default() -> Self {
-        Self {
-            id: Id::default(),
-            stream: b"",
-            revision: 0,
-            prepare: 0,
-            commit: 0,
-            event_type: b"",
-            content_type: b"",
-            created: Some(0),
-            custom_metadata: b"",
-            data: b"",
-        }
-    }
-}
-
-/// An event's id, in the form that the reader asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Id<'a> {
-    /// Two halves of a UUID.
-    Structured {
-        /// The first eight bytes, big-endian.
-        most: u64,
-        /// The last eight bytes, big-endian.
-        least: u64,
-    },
-    /// Text, as the server wrote it.
-    Text(&'a [u8]),
-}
-
-impl Default for Id<'_> {
-    fn default() -> Self {
-        Id::Text(b"")
-    }
-}
-
-/// How long a UUID is as text.
-pub const ID_LENGTH: usize = 36;
-
-impl<'a> Id<'a> {
-    /// The id as lower-case text with dashes, written to `buffer`. A text that is no UUID is given as it is.
-    pub fn text<'b>(&self, buffer: &'b mut [u8; ID_LENGTH]) -> &'b [u8]
-    where
-        'a: 'b,
-    {
-        match *self {
-            Id::Structured { most, least } => {
-                Uuid::from_u64_pair(most, least).hyphenated().encode_lower(buffer);
-                buffer
+            _ => {
+                self.data = bytes;
+                Ok(())
             }
-            Id::Text(text) => match <&[u8; ID_LENGTH]>::try_from(text) {
-                Ok(text) => {
-                    *buffer = *text;
-                    buffer.make_ascii_lowercase();
-                    buffer
-                }
-                Err(_) => text,
-            },
         }
     }
 }
 
-/// Reads one `ReadResp`.
-pub fn parse(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
+fn walk<'a, R: Keep<'a>>(bytes: &'a [u8]) -> Result<Message<'a, Read<R>>, DecodeError> {
     let mut message = Message::Unknown(0);
     let mut fields = Fields::new(bytes);
     while let Some((tag, value)) = fields.next()? {
-        merge_message(&mut message, tag, value)?;
+        if let (1, Value::Bytes(inner)) = (tag, value) {
+            if !matches!(message, Message::Event(_)) {
+                message = Message::Event(Read::default());
+            }
+            if let Message::Event(event) = &mut message {
+                merge_event(event, inner)?;
+            }
+        } else {
+            message = control(&message, tag, value)?.unwrap_or(message);
+        }
     }
     Ok(message)
 }
 
-fn merge_message<'a>(message: &mut Message<'a>, tag: u32, value: Value<'a>) -> Result<(), DecodeError> {
-    *message = match (tag, value) {
-        (1, Value::Bytes(inner)) => {
-            if !matches!(message, Message::Event(_)) {
-                *message = Message::Event(ReadEvent::default());
-            }
-            if let Message::Event(event) = message {
-                merge_event(event, inner)?;
-            }
-            return Ok(());
-        }
+/// What a field makes of the message, if it is not an event's; `None` when that stays as it was.
+fn control<'a, E>(
+    before: &Message<'a, E>,
+    tag: u32,
+    value: Value<'a>,
+) -> Result<Option<Message<'a, E>>, DecodeError> {
+    Ok(Some(match (tag, value) {
         (2, Value::Bytes(inner)) => {
-            let before = if let Message::Confirmation(id) = *message { id } else { "" };
+            let before = if let Message::Confirmation(id) = *before { id } else { "" };
             Message::Confirmation(confirmation(before, inner)?)
         }
         (3, Value::Bytes(inner)) => {
-            let before = if let Message::Checkpoint { commit, prepare } = *message {
+            let before = if let Message::Checkpoint { commit, prepare } = *before {
                 (commit, prepare)
             } else {
                 (0, 0)
@@ -218,7 +214,7 @@ fn merge_message<'a>(message: &mut Message<'a>, tag: u32, value: Value<'a>) -> R
         (5, Value::Varint(revision)) => Message::FirstStreamPosition(revision),
         (6, Value::Varint(revision)) => Message::LastStreamPosition(revision),
         (7, Value::Bytes(inner)) => {
-            let before = if let Message::LastAllPosition { commit, prepare } = *message {
+            let before = if let Message::LastAllPosition { commit, prepare } = *before {
                 (commit, prepare)
             } else {
                 (0, 0)
@@ -229,15 +225,14 @@ fn merge_message<'a>(message: &mut Message<'a>, tag: u32, value: Value<'a>) -> R
         (8, Value::Bytes(_)) => Message::CaughtUp,
         (9, Value::Bytes(_)) => Message::FellBehind,
         (1..=9, _) => return wrong_type("ReadResp", tag),
-        (_, _) => match *message {
+        (_, _) => match *before {
             Message::Unknown(0) => Message::Unknown(tag),
-            known => known,
+            _ => return Ok(None),
         },
-    };
-    Ok(())
+    }))
 }
 
-fn merge_event<'a>(event: &mut ReadEvent<'a>, bytes: &'a [u8]) -> Result<(), DecodeError> {
+fn merge_event<'a, R: Keep<'a>>(event: &mut Read<R>, bytes: &'a [u8]) -> Result<(), DecodeError> {
     let mut fields = Fields::new(bytes);
     while let Some((tag, value)) = fields.next()? {
         match (tag, value) {
@@ -245,6 +240,7 @@ fn merge_event<'a>(event: &mut ReadEvent<'a>, bytes: &'a [u8]) -> Result<(), Dec
             (2, Value::Bytes(inner)) => merge_recorded(event.link.get_or_insert_default(), inner)?,
             (3, Value::Varint(position)) => event.commit_position = Some(position),
             (4, Value::Bytes(_)) => event.commit_position = None,
+            (3..=4, _) if !R::ALL => {}
             (1..=4, _) => return wrong_type("ReadEvent", tag),
             _ => {}
         }
@@ -252,18 +248,15 @@ fn merge_event<'a>(event: &mut ReadEvent<'a>, bytes: &'a [u8]) -> Result<(), Dec
     Ok(())
 }
 
-fn merge_recorded<'a>(recorded: &mut Recorded<'a>, bytes: &'a [u8]) -> Result<(), DecodeError> {
+fn merge_recorded<'a, R: Keep<'a>>(recorded: &mut R, bytes: &'a [u8]) -> Result<(), DecodeError> {
     let mut fields = Fields::new(bytes);
     while let Some((tag, value)) = fields.next()? {
         match (tag, value) {
-            (1, Value::Bytes(inner)) => merge_id(&mut recorded.id, inner)?,
-            (2, Value::Bytes(inner)) => merge_stream(&mut recorded.stream, inner)?,
-            (3, Value::Varint(revision)) => recorded.revision = revision,
-            (4, Value::Varint(position)) => recorded.prepare = position,
-            (5, Value::Varint(position)) => recorded.commit = position,
-            (6, Value::Bytes(inner)) => merge_metadata(recorded, inner)?,
-            (7, Value::Bytes(bytes)) => recorded.custom_metadata = bytes,
-            (8, Value::Bytes(bytes)) => recorded.data = bytes,
+            (3, Value::Varint(revision)) => recorded.place(PlaceField::Revision, revision),
+            (4, Value::Varint(position)) => recorded.place(PlaceField::Prepare, position),
+            (5, Value::Varint(position)) => recorded.place(PlaceField::Commit, position),
+            (1 | 2 | 6..=8, Value::Bytes(bytes)) => recorded.take(tag, bytes)?,
+            (1 | 2 | 6..=8, _) if !R::ALL => {}
             (1..=8, _) => return wrong_type("RecordedEvent", tag),
             _ => {}
         }
@@ -348,7 +341,7 @@ fn confirmation<'a>(before: &'a str, bytes: &'a [u8]) -> Result<&'a str, DecodeE
 }
 
 /// Two numbers in fields 1 and 2: commit and prepare, or the halves of a UUID.
-pub(crate) fn position(before: (u64, u64), bytes: &[u8]) -> Result<(u64, u64), DecodeError> {
+fn position(before: (u64, u64), bytes: &[u8]) -> Result<(u64, u64), DecodeError> {
     let (mut first, mut second) = before;
     let mut fields = Fields::new(bytes);
     while let Some((tag, value)) = fields.next()? {

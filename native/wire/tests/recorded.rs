@@ -11,7 +11,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use prost::Message as _;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
-use wire::head::position_of;
+use terms::event::Id;
 use wire::proto::streams::ReadResp;
 use wire::proto::streams::read_resp::read_event::{Position, RecordedEvent};
 use wire::proto::streams::read_resp::{
@@ -19,7 +19,7 @@ use wire::proto::streams::read_resp::{
 };
 use wire::proto::uuid::{Structured, Value};
 use wire::proto::{AllStreamPosition, Empty, StreamIdentifier, Uuid};
-use wire::recorded::{DecodeError, Id, Message, parse};
+use wire::recorded::{DecodeError, Message, check, parse, position_of};
 
 fn bytes() -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..40).prop_map(Bytes::from)
@@ -270,7 +270,7 @@ fn id(value: Value) -> RecordedEvent {
 
 fn checked(bytes: &[u8]) -> Result<(), DecodeError> {
     match parse(bytes)? {
-        Message::Event(event) => event.check(),
+        Message::Event(event) => check(&event),
         other => panic!("{other:?} is no event"),
     }
 }

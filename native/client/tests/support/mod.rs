@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use wire::connection_string::ConnectionString;
 use wire::error::Error;
-use wire::head::{Head, position_of};
+use wire::recorded::{Head, position_of};
 
 pub use answerer::*;
 

@@ -2,7 +2,7 @@
 
 use rustler::{Binary, MapIterator, Term, TermType};
 
-use super::integer;
+use terms::integer;
 
 /// As deep as a document that can be read.
 const MAX_DEPTH: usize = 127;
@@ -83,7 +83,7 @@ impl Writer {
         if let Ok(value) = term.decode::<i64>() {
             return Ok(value.to_string());
         }
-        integer::digits(term)
+        large(term)
             .ok_or_else(|| self.unfit(&format!("an integer of more than {} digits", integer::MAX_DIGITS)))
     }
 
@@ -189,6 +189,17 @@ impl Writer {
         }
         text
     }
+}
+
+/// The digits of an integer that fits no 64 bits; `None` when they are too many.
+fn large(term: Term) -> Option<String> {
+    let external = term.to_binary();
+    let (sign, bytes) = match external.as_slice() {
+        [131, 110, _, sign, bytes @ ..] | [131, 111, _, _, _, _, sign, bytes @ ..] => (*sign, bytes),
+        _ => return None,
+    };
+    let text = integer::digits(bytes)?;
+    Some(if sign == 0 { text } else { format!("-{text}") })
 }
 
 /// Its kind, not its text: that may be larger than any memory.

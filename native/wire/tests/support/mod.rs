@@ -1,12 +1,12 @@
 //! What several tests compare with: prost's own decoding.
 
-use wire::head::{Head, Place, position_of};
+use terms::event::{Id, ReadEvent, Recorded};
 use wire::proto;
 use wire::proto::streams::ReadResp;
 use wire::proto::streams::read_resp::read_event::{Position, RecordedEvent};
 use wire::proto::streams::read_resp::{Content, ReadEvent as FullEvent};
 use wire::proto::uuid::Value;
-use wire::recorded::{DecodeError, Id, Message, ReadEvent, Recorded, parse};
+use wire::recorded::{DecodeError, Head, Message, Place, parse, position_of};
 
 /// Asserts that the borrowed views of `bytes` say what prost's message says.
 pub fn assert_same(full: &ReadResp, bytes: &[u8], first_unknown: u32) {
@@ -68,7 +68,7 @@ fn id(value: &Value) -> Id<'_> {
     }
 }
 
-fn head(full: &ReadResp, first_unknown: u32) -> Result<Head, DecodeError> {
+fn head(full: &ReadResp, first_unknown: u32) -> Result<Head<'_>, DecodeError> {
     Ok(match view(full, first_unknown) {
         Message::Event(_) => Head::Event(match full.content.as_ref() {
             Some(Content::Event(FullEvent { event, link, .. })) => {
@@ -81,7 +81,7 @@ fn head(full: &ReadResp, first_unknown: u32) -> Result<Head, DecodeError> {
             }
             _ => unreachable!(),
         }),
-        Message::Confirmation(_) => Head::Confirmation,
+        Message::Confirmation(id) => Head::Confirmation(id),
         Message::Checkpoint { commit, prepare } => Head::Checkpoint { commit, prepare },
         Message::StreamNotFound => Head::StreamNotFound,
         Message::FirstStreamPosition(revision) => Head::FirstStreamPosition(revision),

@@ -1,6 +1,4 @@
-//! Integers of more than 64 bits: found in JSON text, made into terms, and written as digits.
-
-use rustler::{Encoder, Env, Term};
+//! Integers of more than 64 bits: found in JSON text, and their digits to bytes and back.
 
 /// Longer integers are refused: reading and writing digits costs the square of their number.
 pub const MAX_DIGITS: usize = 1000;
@@ -12,8 +10,35 @@ const GROUP_BASE: u32 = 1_000_000_000;
 /// An integer as it stands in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Large {
-    negative: bool,
+    /// Whether a minus stands before it.
+    pub negative: bool,
     digits: String,
+}
+
+impl Large {
+    /// The integer of a token, if it is one that fits no 64 bits, or -0.
+    fn read(token: &[u8]) -> Option<Self> {
+        let (negative, digits) = match token.strip_prefix(b"-") {
+            Some(digits) => (true, digits),
+            None => (false, token),
+        };
+        let leading_zero = digits.len() > 1 && digits.starts_with(b"0");
+        if digits.is_empty() || leading_zero || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let digits = std::str::from_utf8(digits).ok()?;
+        let fits = match digits.parse::<u64>() {
+            Ok(0) => !negative,
+            Ok(value) => !negative || value <= i64::MIN.unsigned_abs(),
+            Err(_) => false,
+        };
+        (!fits).then(|| Large { negative, digits: digits.to_owned() })
+    }
+
+    /// Its magnitude as little-endian bytes without zeros at the end; `None` when it has too many digits.
+    pub fn magnitude(&self) -> Option<Vec<u8>> {
+        if self.digits.len() > MAX_DIGITS { None } else { magnitude(&self.digits) }
+    }
 }
 
 /// A document with its large integers taken out.
@@ -41,7 +66,7 @@ pub fn find_large(text: &[u8]) -> Found {
         };
         let (token, after) = rest.split_at(length.clamp(1, rest.len()));
         rest = after;
-        match large(token) {
+        match Large::read(token) {
             Some(large) => {
                 found.integers.push((numbers, large));
                 found.text.push(b'0');
@@ -68,41 +93,6 @@ fn string_length(text: &[u8]) -> usize {
     text.len()
 }
 
-fn large(token: &[u8]) -> Option<Large> {
-    let (negative, digits) = match token.strip_prefix(b"-") {
-        Some(digits) => (true, digits),
-        None => (false, token),
-    };
-    let leading_zero = digits.len() > 1 && digits.starts_with(b"0");
-    if digits.is_empty() || leading_zero || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let digits = std::str::from_utf8(digits).ok()?;
-    let fits = match digits.parse::<u64>() {
-        Ok(0) => !negative,
-        Ok(value) => !negative || value <= i64::MIN.unsigned_abs(),
-        Err(_) => false,
-    };
-    (!fits).then(|| Large { negative, digits: digits.to_owned() })
-}
-
-/// The integer as a term, by way of the external term format; `None` when it has too many digits.
-pub fn term<'a>(env: Env<'a>, large: &Large) -> Option<Term<'a>> {
-    if large.digits == "0" {
-        return Some(0.encode(env));
-    }
-    if large.digits.len() > MAX_DIGITS {
-        return None;
-    }
-    let bytes = magnitude(&large.digits)?;
-    let mut external = vec![131, 111];
-    external.extend_from_slice(&u32::try_from(bytes.len()).ok()?.to_be_bytes());
-    external.push(u8::from(large.negative));
-    external.extend_from_slice(&bytes);
-    env.binary_to_term(&external).map(|(term, _)| term)
-}
-
-/// Little-endian, without zeros at its end.
 fn magnitude(digits: &str) -> Option<Vec<u8>> {
     let mut limbs: Vec<u32> = Vec::new();
     let first = digits.len() % GROUP;
@@ -130,21 +120,13 @@ fn magnitude(digits: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The digits of an integer term of any size; `None` when they are too many.
-pub fn digits(term: Term) -> Option<String> {
-    let external = term.to_binary();
-    let (sign, bytes) = match external.as_slice() {
-        [131, 110, _, sign, bytes @ ..] | [131, 111, _, _, _, _, sign, bytes @ ..] => (*sign, bytes),
-        _ => return None,
-    };
-    if bytes.len() > MAX_BYTES {
+/// The digits of a magnitude of little-endian bytes; `None` when they are too many.
+pub fn digits(magnitude: &[u8]) -> Option<String> {
+    if magnitude.len() > MAX_BYTES {
         return None;
     }
-    let text = decimal(bytes);
-    if text.len() > MAX_DIGITS {
-        return None;
-    }
-    Some(if sign == 0 { text } else { format!("-{text}") })
+    let text = decimal(magnitude);
+    (text.len() <= MAX_DIGITS).then_some(text)
 }
 
 fn decimal(bytes: &[u8]) -> String {
@@ -170,4 +152,46 @@ fn decimal(bytes: &[u8]) -> String {
         text.push_str(&format!("{group:09}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_integers_beyond_64_bits_and_minus_0_are_taken_out() {
+        let text = br#"[1, -0, 18446744073709551615, 18446744073709551616, "99999999999999999999\"", -9223372036854775809, 1e30, 99999999999999999999.0, 01]"#;
+        let found = find_large(text);
+        assert_eq!(
+            String::from_utf8_lossy(&found.text),
+            r#"[1, 0, 18446744073709551615, 0, "99999999999999999999\"", 0, 1e30, 99999999999999999999.0, 01]"#
+        );
+        let places: Vec<_> = found.integers.iter().map(|(place, large)| (*place, large.negative)).collect();
+        assert_eq!(places, [(1, true), (3, false), (4, true)]);
+    }
+
+    proptest! {
+        #[test]
+        fn digits_become_bytes_and_bytes_digits(value in 1_u128.., zeros in 0_usize..800) {
+            let text = format!("{value}{}", "0".repeat(zeros));
+            let bytes = magnitude(&text).unwrap();
+            prop_assert_eq!(digits(&bytes).unwrap(), text);
+            let mut exact = value.to_le_bytes().to_vec();
+            exact.truncate(16 - value.leading_zeros() as usize / 8);
+            prop_assert_eq!(magnitude(&value.to_string()).unwrap(), exact);
+        }
+    }
+
+    #[test]
+    fn more_than_1000_digits_are_refused_both_ways() {
+        let longest = "9".repeat(MAX_DIGITS);
+        let bytes = magnitude(&longest).unwrap();
+        assert_eq!(digits(&bytes).unwrap(), longest);
+        let longer = Large::read(format!("-{longest}9").as_bytes()).unwrap();
+        assert_eq!(longer.magnitude(), None);
+        assert_eq!(digits(&magnitude(&format!("1{}", "0".repeat(MAX_DIGITS))).unwrap()), None);
+        assert_eq!(digits(&[1; 500]), None);
+    }
 }

@@ -1,5 +1,10 @@
-//! When an event was stored: a server's ticks as calendar and clock.
+//! When an event was stored: a server's ticks as calendar and clock, and as a `%DateTime{}` in UTC.
 
+use crate::sink::{Name, TermSink};
+use crate::word::{Shape, Word};
+
+/// As many digits of a second are known.
+const DIGITS: u64 = 6;
 const TICKS_PER_MICROSECOND: u64 = 10;
 const MICROSECONDS_PER_SECOND: u64 = 1_000_000;
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -60,6 +65,35 @@ fn date(days: u64) -> (u64, u64, u64) {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day)
+}
+
+/// Writes `%DateTime{}`, to the microsecond.
+pub fn write<'f, S: TermSink<'f> + ?Sized>(sink: &mut S, created: Created) {
+    sink.begin_record(Shape::DateTime);
+    for word in Shape::DateTime.words() {
+        sink.field(*word);
+        match word {
+            Word::Struct => sink.word(Word::DateTime),
+            Word::Calendar => sink.word(Word::Iso),
+            Word::Day => sink.unsigned(created.day),
+            Word::Hour => sink.unsigned(created.hour),
+            Word::Microsecond => {
+                sink.begin_tuple(2);
+                sink.unsigned(created.microsecond);
+                sink.unsigned(DIGITS);
+                sink.end_tuple(2);
+            }
+            Word::Minute => sink.unsigned(created.minute),
+            Word::Month => sink.unsigned(created.month),
+            Word::Second => sink.unsigned(created.second),
+            Word::TimeZone => sink.name(Name::Zone, b"Etc/UTC"),
+            Word::Year => sink.unsigned(created.year),
+            Word::ZoneAbbreviation => sink.name(Name::ZoneAbbreviation, b"UTC"),
+            // both offsets
+            _ => sink.unsigned(0),
+        }
+    }
+    sink.end_record(Shape::DateTime);
 }
 
 #[cfg(test)]

@@ -1,0 +1,19 @@
+//! What an event, a time and a JSON value are as terms, said once and written to any [`TermSink`].
+//!
+//! It decides what a term looks like and nothing of how it is made: it knows no BEAM and no external format.
+//!
+//! - `sink`: what a place for terms must offer
+//! - `word`: the atoms, and the maps with fixed keys
+//! - `event`: an event as it was read, and its term
+//! - `time`: a server's ticks, and their term
+//! - `json`: JSON text to terms
+//! - `integer`: integers beyond 64 bits
+
+pub mod event;
+pub mod integer;
+pub mod json;
+pub mod sink;
+pub mod time;
+pub mod word;
+
+pub use sink::TermSink;
