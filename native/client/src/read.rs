@@ -69,7 +69,7 @@ async fn read_all(
                 Head::FirstStreamPosition(_)
                 | Head::LastStreamPosition(_)
                 | Head::LastAllPosition { .. }
-                | Head::Confirmation
+                | Head::Confirmation(_)
                 | Head::CaughtUp
                 | Head::FellBehind
                 | Head::Checkpoint { .. }

@@ -52,7 +52,12 @@ defmodule Penstock.EventStore.ServerTest do
   if File.dir?("/proc/self/task") do
     test "it runs on threads of its own" do
       start!()
-      names = for task <- File.ls!("/proc/self/task"), {:ok, name} <- [File.read("/proc/self/task/#{task}/comm")], do: name
+
+      names =
+        for task <- File.ls!("/proc/self/task"),
+            {:ok, name} <- [File.read("/proc/self/task/#{task}/comm")],
+            do: name
+
       assert "penstock-server\n" in names
     end
   end
