@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use producer_core::{Frame as Batch, spread};
 use rustler::ResourceArc;
+use terms::event::{ID_LENGTH, Recorded};
 use wire::error::Error;
-use wire::recorded::{ID_LENGTH, Recorded};
 
 use crate::event_term::readable;
 use crate::frame::Frame;
