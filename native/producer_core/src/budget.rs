@@ -48,7 +48,8 @@ impl Budget {
         Self { left, one_at_any_cost: true, used: false }
     }
 
-    pub(crate) fn affords(&mut self, cost: u64) -> bool {
+    /// Whether there is so much left, which is then spent.
+    pub fn affords(&mut self, cost: u64) -> bool {
         let left = self.left.checked_sub(cost);
         self.left = left.unwrap_or(0);
         let affords = left.is_some() | std::mem::take(&mut self.one_at_any_cost);

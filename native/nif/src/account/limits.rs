@@ -43,3 +43,6 @@ pub const LOOKING: Duration = Duration::from_micros(200);
 
 /// So many parts of terms are looked at in one call.
 pub const PARTS: usize = 8192;
+
+/// So many events take too long to free where they are let go of.
+pub const SLOW_TO_FREE: usize = 2_000;

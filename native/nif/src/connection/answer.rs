@@ -9,10 +9,12 @@ use client::{AppendError, Appended};
 use rustler::{Atom, Encoder, Env, Resource, ResourceArc, Term};
 use wire::error::Error;
 
+use crate::account::limits::SLOW_TO_FREE;
 use crate::account::{Budget, timed};
+use crate::deferred_drop::drop_later;
+use crate::error;
 use crate::event_term::{Bodies, Encoder as EventEncoder, readable};
 use crate::frame::Frame;
-use crate::{error, runtime};
 
 mod atoms {
     rustler::atoms! { appended, events, more, large, error, nil, revision, position }
@@ -63,24 +65,15 @@ impl CallAnswer {
     }
 }
 
-/// So many events are freed at once.
-const FREED: usize = 256;
-
 impl Drop for CallAnswer {
     /// What nobody took is freed where no scheduler waits for it.
     fn drop(&mut self) {
         let _timed = timed!(free "event_store_answer_free");
         let answer = self.answer.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Answer::Events { messages, .. } = answer else { return };
-        if messages.len() > FREED
-            && let Ok(runtime) = runtime::handle()
+        if let Answer::Events { messages, .. } = answer
+            && messages.len() >= SLOW_TO_FREE
         {
-            let mut rest = std::mem::take(messages);
-            runtime.spawn(async move {
-                while rest.by_ref().take(FREED).count() == FREED {
-                    tokio::task::yield_now().await;
-                }
-            });
+            drop_later(std::mem::take(messages));
         }
     }
 }

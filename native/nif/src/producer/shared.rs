@@ -11,6 +11,7 @@ use stage_core::AnyDispatcher;
 use tokio::sync::Notify;
 use wire::error::Error;
 
+use crate::account::limits::SLOW_TO_FREE;
 use crate::deferred_drop::drop_later;
 use crate::event_term::Bodies;
 use crate::producer::consumers::{Consumers, Desk};
@@ -19,9 +20,6 @@ use crate::producer::held::{By, Held, hold};
 mod atoms {
     rustler::atoms! { penstock, ready, panicked, poisoned }
 }
-
-/// This many events or more are not freed by the scheduler that lets go of them.
-const SLOW_TO_FREE: usize = 2_000;
 
 /// What happens to the connection: told at once and in its order, however far the consumers are.
 pub enum Notice {
