@@ -32,7 +32,7 @@ mod atoms {
 }
 
 /// This many events or more are not freed by the scheduler that drops the last reference.
-const SLOW_TO_FREE: u64 = 4 * store::HEAP_LIMIT;
+const SLOW_TO_FREE: u64 = store::HEAP_LIMIT;
 
 /// The same of partitions.
 const MANY_PARTITIONS: usize = 10_000;

@@ -3,8 +3,8 @@
 #![allow(unsafe_code, reason = "calls into the VM; every use says why it is sound")]
 
 use rustler::sys::{
-    ErlNifPid, ErlNifTerm, enif_make_list_from_array, enif_make_map_from_arrays, enif_make_tuple_from_array,
-    enif_self, enif_send,
+    ErlNifPid, ErlNifTerm, enif_get_tuple, enif_make_list_from_array, enif_make_map_from_arrays,
+    enif_make_tuple_from_array, enif_self, enif_send,
 };
 use rustler::types::map::map_new;
 use rustler::{Atom, Env, LocalPid, NewBinary, OwnedEnv, Term};
@@ -126,6 +126,16 @@ impl<'a> Terms<'a> {
         self.raw.truncate(from);
         made
     }
+}
+
+/// How many elements a tuple has, without a copy of them; `None` for what is none.
+pub fn arity(term: Term<'_>) -> Option<usize> {
+    let (mut arity, mut elements) = (0, std::ptr::null());
+    // SAFETY: the term is of this environment; both are written to, and the elements are not looked at.
+    let is_tuple = unsafe {
+        enif_get_tuple(term.get_env().as_c_arg(), term.as_c_arg(), &raw mut arity, &raw mut elements)
+    };
+    if is_tuple == 1 { usize::try_from(arity).ok() } else { None }
 }
 
 /// An environment for messages that a NIF sends: terms are built in it and go to their process without a copy.

@@ -18,6 +18,7 @@ mod dispatcher;
 mod output;
 mod partition;
 mod ranked;
+mod sparse;
 
 pub use any::{AnyDispatcher, Credited, DispatcherError, DispatcherKind, Membership, Recipient};
 pub use batch::Batch;

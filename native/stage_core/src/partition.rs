@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::dispatcher::{Claimed, Dispatcher};
+use crate::sparse::Sparse;
 use crate::{AlreadySubscribed, Buffer, DemandDispatcher, DemandOptions, Keep, Part, UnknownSubscriber};
 
 /// What a deal of a [`PartitionDispatcher`] is for: to be split by partition.
@@ -45,7 +46,7 @@ impl<K: Copy + Ord> Partition<K> {
 #[derive(Debug)]
 pub struct PartitionDispatcher<K> {
     /// As far as there was anything to note of them.
-    partitions: Vec<Option<Box<Partition<K>>>>,
+    partitions: Sparse<Partition<K>>,
     count: usize,
     /// Those with something in their queue, in no order: they come and go with nearly every batch.
     queued: Vec<usize>,
@@ -66,7 +67,7 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
     /// A dispatcher of `count` partitions, without subscribers.
     pub fn new(count: usize) -> Self {
         Self {
-            partitions: Vec::new(),
+            partitions: Sparse::default(),
             count,
             queued: Vec::new(),
             homes: BTreeMap::new(),
@@ -191,7 +192,7 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
     pub fn mark(&mut self) -> bool {
         let mark = self.first_mark + self.marks.len() as u64;
         for partition in &self.queued {
-            if let Some(Some(home)) = self.partitions.get_mut(*partition) {
+            if let Some(home) = self.partitions.get_mut(*partition) {
                 home.queue.mark(mark);
             }
         }
@@ -208,14 +209,14 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
         if partition >= self.count {
             return None;
         }
-        let home = self.partitions.get(partition).and_then(Option::as_ref);
+        let home = self.partitions.get(partition);
         let full = home.filter(|home| home.subscribers.subscribers() >= limit);
         Some(full.map_or_else(Vec::new, |home| home.subscribers.keys().collect()))
     }
 
     /// How many events a partition's subscribers wait for.
     pub fn waiting(&self, partition: usize) -> u64 {
-        let home = self.partitions.get(partition).and_then(Option::as_ref);
+        let home = self.partitions.get(partition);
         home.map_or(0, |home| home.subscribers.demand())
     }
 
@@ -226,7 +227,7 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
 
     /// How many partitions there is anything noted of.
     pub fn noted(&self) -> usize {
-        self.partitions.len()
+        self.partitions.count()
     }
 
     /// How many events may be split.
@@ -236,7 +237,7 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
 
     /// How many events one subscriber waits for.
     pub fn demand_of(&self, key: &K) -> Option<u64> {
-        self.partitions.get(self.home(key)?)?.as_ref()?.subscribers.demand_of(key)
+        self.partitions.get(self.home(key)?)?.subscribers.demand_of(key)
     }
 
     /// How many events the source was asked for and has not brought.
@@ -246,7 +247,7 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
 
     /// How many events wait in the queues.
     pub fn queued(&self) -> u64 {
-        self.partitions.iter().flatten().map(|home| home.queue.count()).sum()
+        self.partitions.iter().map(|home| home.queue.count()).sum()
     }
 
     fn home(&self, key: &K) -> Option<usize> {
@@ -255,7 +256,7 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
 
     /// A partition of which something is noted.
     fn known(&mut self, partition: usize) -> Option<&mut Partition<K>> {
-        self.partitions.get_mut(partition)?.as_deref_mut()
+        self.partitions.get_mut(partition)
     }
 
     /// Any partition that there is.
@@ -263,10 +264,7 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
         if partition >= self.count {
             return None;
         }
-        if partition >= self.partitions.len() {
-            self.partitions.resize_with(partition + 1, || None);
-        }
-        Some(self.partitions.get_mut(partition)?.get_or_insert_with(|| Box::new(Partition::new())))
+        self.partitions.get_or_insert_with(partition, Partition::new)
     }
 
     /// Whether a mark that one partition has let pass is held back by no other. A later mark stands behind an

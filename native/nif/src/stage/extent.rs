@@ -5,6 +5,7 @@ use rustler::{Env, MapIterator, NifResult, Term, TermType};
 
 use crate::account::limits::PARTS;
 use crate::account::timed;
+use crate::sys;
 
 /// How many of the first events have, all together, no more parts than may be looked at. What a function holds cannot be
 /// seen, so an event with one counts as too large.
@@ -34,7 +35,13 @@ fn within<'a>(event: Term<'a>, mut left: usize, parts: &mut Vec<Term<'a>>) -> Op
     while let Some(part) = parts.pop() {
         left = left.checked_sub(1)?;
         match part.get_type() {
-            TermType::Tuple => parts.extend(get_tuple(part).ok()?),
+            TermType::Tuple => {
+                // known before its elements are copied
+                if sys::arity(part)? > left {
+                    return None;
+                }
+                parts.extend(get_tuple(part).ok()?);
+            }
             TermType::Map => {
                 let size = part.map_size().ok()?;
                 if size > left {

@@ -12,7 +12,7 @@ use crate::sys::Terms;
 /// How many events one call looks at.
 const CHUNK: u64 = 512;
 
-/// How many events are looked at between two looks at the clock.
+/// How many events are looked at between two looks at the clock, once it is known that they are no large ones.
 const CLOCKED: u64 = 16;
 
 /// How many fields a pattern may have, and so how deep it may be: it is gone down on the stack. Patterns come from other
@@ -80,7 +80,7 @@ fn stage_filter<'a>(env: Env<'a>, fields: Term<'a>, events: Term<'a>) -> NifResu
     let mut wanted = Terms::new(env);
     let (mut rest, mut unwanted) = (events, 0u64);
     for seen in 0..CHUNK {
-        if seen % CLOCKED == CLOCKED - 1 && started.elapsed() > LOOKING {
+        if (seen % CLOCKED == 0 || seen < CLOCKED && seen.is_power_of_two()) && started.elapsed() > LOOKING {
             break;
         }
         let Ok((event, tail)) = rest.list_get_cell() else { break };
