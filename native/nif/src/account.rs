@@ -6,7 +6,7 @@
 //! - Calls that only count have no clock for each: they go through a [`Meter`].
 //! - What is freed where no call is, in a destructor, begins with `let _timed = timed!(free "what");`.
 
-mod budget;
+pub mod budget;
 mod clock;
 pub mod limits;
 mod record;
@@ -18,7 +18,6 @@ use rustler::schedule::consume_timeslice;
 use rustler::{Atom, Encoder, Env, NifResult, Term};
 
 use crate::argument;
-pub use budget::Budget;
 use clock::Began;
 use limits::{CALL_NS, SLICE_NS};
 pub use record::Record;

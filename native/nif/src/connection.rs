@@ -11,11 +11,12 @@ use client::{
     Connection, Direction, Expectation, From, NewEvent, Outcome, Read, ReadLimits, Settings, Time, append,
     read_stream, settle,
 };
+use producer_core::Budget;
 use rustler::{Atom, Binary, Encoder, Env, ListIterator, NifResult, OwnedEnv, Resource, ResourceArc, Term};
 use uuid::Uuid;
 use wire::connection_string::ConnectionString;
 
-use crate::account::{Budget, timed};
+use crate::account::{budget, timed};
 use crate::connection::answer::{Answer, CallAnswer};
 use crate::{argument, error, runtime};
 
@@ -68,7 +69,7 @@ fn event_store_append<'a>(
     events: Term<'a>,
 ) -> NifResult<Atom> {
     let _timed = timed!(env, "event_store_append");
-    begin_append(env, &store, reference, stream, appending, events, Some(Budget::ordinary()))
+    begin_append(env, &store, reference, stream, appending, events, Some(budget::ordinary()))
 }
 
 /// The same for what takes long.
@@ -114,7 +115,7 @@ fn new_events(events: Term<'_>, mut budget: Option<Budget>) -> NifResult<Option<
     for event in list {
         let event = new_event(argument::any("events", event, takes)?)?;
         let size = event.data.len() + event.custom_metadata.len();
-        if budget.as_mut().is_some_and(|budget| !budget.affords_copy(size)) {
+        if budget.as_mut().is_some_and(|budget| !budget.affords(budget::copy(size))) {
             return Ok(None);
         }
         copied.push(event);

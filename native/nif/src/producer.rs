@@ -20,12 +20,11 @@ mod shared;
 use std::future::Future;
 use std::sync::Arc;
 
-use producer_core::{Budget, Rest};
+use producer_core::Rest;
 use rustler::{Atom, Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use tokio::task::AbortHandle;
 
-use crate::account::limits::{DIRTY_NS, ORDINARY_NS};
-use crate::account::timed;
+use crate::account::{budget, timed};
 use consumers::Consumer;
 use serve::serve;
 use settings::forward;
@@ -96,10 +95,6 @@ impl Drop for NativeProducer {
 
 type Producer = ResourceArc<NativeProducer>;
 
-fn ordinary() -> Budget {
-    Budget::ordinary(ORDINARY_NS)
-}
-
 /// Ends the producer; its process is about to end, too.
 #[rustler::nif]
 fn producer_close(env: Env<'_>, producer: Producer) -> Atom {
@@ -138,14 +133,14 @@ fn producer_cancel<'a>(env: Env<'a>, producer: Producer, key: u64) -> NifResult<
     let remains = shared.lock()?.producer.cancel(key);
     shared::free(remains);
     shared.desk()?.consumers.remove(key);
-    serve(env, shared, ordinary(), |_| None)
+    serve(env, shared, budget::ordinary(), |_| None)
 }
 
 /// Adds demand and serves it at once from what is ready.
 #[rustler::nif]
 fn producer_ask<'a>(env: Env<'a>, producer: Producer, key: u64, count: u64) -> NifResult<Term<'a>> {
     let _timed = timed!(env, "producer_ask");
-    serve(env, &producer.shared, ordinary(), |inner| inner.producer.ask(key, count))
+    serve(env, &producer.shared, budget::ordinary(), |inner| inner.producer.ask(key, count))
 }
 
 /// Notes that a consumer did not want `count` of the events that its process was given for it; `more` when the process is to
@@ -162,7 +157,7 @@ fn producer_decline(env: Env<'_>, producer: Producer, key: u64, count: u64) -> N
 #[rustler::nif]
 fn producer_serve(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
     let _timed = timed!(env, "producer_serve");
-    serve(env, &producer.shared, ordinary(), |inner| {
+    serve(env, &producer.shared, budget::ordinary(), |inner| {
         inner.producer.awake();
         None
     })
@@ -172,7 +167,7 @@ fn producer_serve(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
 #[rustler::nif(schedule = "DirtyCpu")]
 fn producer_serve_dirty(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
     let _timed = timed!(dirty "producer_serve_dirty");
-    serve(env, &producer.shared, Budget::dirty(DIRTY_NS), |_| None)
+    serve(env, &producer.shared, budget::dirty(), |_| None)
 }
 
 /// How many events one consumer waits for.
@@ -193,7 +188,7 @@ fn producer_holders(env: Env<'_>, producer: Producer, partition: usize, limit: u
 fn producer_set_demand<'a>(env: Env<'a>, producer: Producer, mode: Term<'a>) -> NifResult<Term<'a>> {
     let _timed = timed!(env, "producer_set_demand");
     let forward = forward(mode)?;
-    serve(env, &producer.shared, ordinary(), |inner| {
+    serve(env, &producer.shared, budget::ordinary(), |inner| {
         inner.producer.set_forward(forward);
         None
     })

@@ -48,7 +48,7 @@ impl Budget {
         Self { left, one_at_any_cost: true, used: false }
     }
 
-    /// Whether there is so much left, which is then spent.
+    /// Whether something of this cost may be done; then it is taken for done.
     pub fn affords(&mut self, cost: u64) -> bool {
         let left = self.left.checked_sub(cost);
         self.left = left.unwrap_or(0);

@@ -1,27 +1,26 @@
-//! What one call may still do, by estimate.
+//! What calls that make terms may still do, by estimate: knowing before beats putting back.
+
+use producer_core::Budget;
 
 use super::limits::{COPIED_BYTE_NS, DIRTY_NS, EVENT_NS, JSON_BYTE_NS, ORDINARY_NS};
 
-/// What a call may cost that is no producer's.
-pub struct Budget(producer_core::Budget);
+/// For an ordinary call.
+pub fn ordinary() -> Budget {
+    Budget::ordinary(ORDINARY_NS)
+}
 
-impl Budget {
-    pub fn ordinary() -> Self {
-        Self(producer_core::Budget::ordinary(ORDINARY_NS))
-    }
+/// For a call on a dirty scheduler.
+pub fn dirty() -> Budget {
+    Budget::dirty(DIRTY_NS)
+}
 
-    pub fn dirty() -> Self {
-        Self(producer_core::Budget::dirty(DIRTY_NS))
-    }
+/// What making an event of so many bytes a term costs, in nanoseconds.
+pub fn event(decode: bool, bytes: usize) -> u64 {
+    let body = if decode { JSON_BYTE_NS.saturating_mul(bytes as u64) } else { 0 };
+    EVENT_NS.saturating_add(body)
+}
 
-    /// Whether an event of so many bytes may be made a term.
-    pub fn affords(&mut self, decode: bool, bytes: usize) -> bool {
-        let body = if decode { JSON_BYTE_NS * bytes as u64 } else { 0 };
-        self.0.affords(EVENT_NS + body)
-    }
-
-    /// Whether something of so many bytes may be copied.
-    pub fn affords_copy(&mut self, bytes: usize) -> bool {
-        self.0.affords(EVENT_NS + COPIED_BYTE_NS * bytes as u64)
-    }
+/// What copying something of so many bytes costs, in nanoseconds.
+pub fn copy(bytes: usize) -> u64 {
+    COPIED_BYTE_NS.saturating_mul(bytes as u64).saturating_add(EVENT_NS)
 }

@@ -6,11 +6,12 @@ use std::vec::IntoIter;
 
 use bytes::Bytes;
 use client::{AppendError, Appended};
+use producer_core::Budget;
 use rustler::{Atom, Encoder, Env, Resource, ResourceArc, Term};
 use wire::error::Error;
 
 use crate::account::limits::SLOW_TO_FREE;
-use crate::account::{Budget, timed};
+use crate::account::{budget, timed};
 use crate::deferred_drop::drop_later;
 use crate::error;
 use crate::event_term::{Bodies, Encoder as EventEncoder, readable};
@@ -86,14 +87,14 @@ impl Drop for CallAnswer {
 #[rustler::nif]
 fn event_store_answer<'a>(env: Env<'a>, answer: ResourceArc<CallAnswer>, given: Term<'a>) -> Term<'a> {
     let _timed = timed!(env, "event_store_answer");
-    give(env, &answer, given, Budget::ordinary())
+    give(env, &answer, given, budget::ordinary())
 }
 
 /// The same for what takes long.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn event_store_answer_dirty<'a>(env: Env<'a>, answer: ResourceArc<CallAnswer>, given: Term<'a>) -> Term<'a> {
     let _timed = timed!(dirty "event_store_answer_dirty");
-    give(env, &answer, given, Budget::dirty())
+    give(env, &answer, given, budget::dirty())
 }
 
 /// A caller is given an answer, whatever panics on the way.
@@ -107,7 +108,7 @@ fn next<'a>(env: Env<'a>, answer: &CallAnswer, given: Term<'a>, mut budget: Budg
     let Ok(mut held) = answer.answer.lock() else {
         return failure(env, error::panicked(env, "the answer"));
     };
-    if answer.text > 0 && !budget.affords_copy(answer.text) {
+    if answer.text > 0 && !budget.affords(budget::copy(answer.text)) {
         return (atoms::large(), given).encode(env);
     }
     match &mut *held {
@@ -142,8 +143,11 @@ fn slice<'a>(
     mut budget: Budget,
 ) -> Result<(Atom, Term<'a>), Error> {
     let left = messages.len();
-    let afforded =
-        messages.as_slice().iter().take_while(|message| budget.affords(decode, message.len())).count();
+    let afforded = messages
+        .as_slice()
+        .iter()
+        .take_while(|message| budget.affords(budget::event(decode, message.len())))
+        .count();
     if afforded == 0 && left > 0 {
         return Ok((atoms::large(), given));
     }
