@@ -13,13 +13,20 @@ defmodule Penstock.EventTermsTest do
   end
 
   # In frames that every peer takes.
+  @frame 16_384
+
   defp read(entries, options) do
-    messages = for entry <- entries, do: Http2.message(Base.decode64!(entry["message"]))
-    answer = fn _, s -> [head(s), Enum.map(messages, &data(s, [&1])), trailers(s)] end
+    messages = for entry <- entries, into: "", do: Http2.message(Base.decode64!(entry["message"]))
+    answer = fn _, s -> [head(s), frames(s, messages), trailers(s)] end
     store = start_supervised!({EventStore, connection_string: start(answer)}, id: make_ref())
     {:ok, events} = EventStore.read(store, "s", options)
     events
   end
+
+  defp frames(stream, <<part::binary-size(@frame), rest::binary>>),
+    do: [data(stream, [part]) | frames(stream, rest)]
+
+  defp frames(stream, rest), do: [data(stream, [rest])]
 
   defp written(entries, kind),
     do: for(entry <- entries, do: entry[kind] |> Base.decode64!() |> :erlang.binary_to_term())

@@ -139,6 +139,30 @@ defmodule Penstock.JsonTest do
     assert decoded!("{#{keys},\"k1\":0}") == Map.new(1..100, &{"k#{&1}", &1}) |> Map.put("k1", 0)
   end
 
+  test "objects with the same keys, in any order and number, are the maps that each of them is alone" do
+    keys = [
+      "order",
+      "customer",
+      "total",
+      "paid",
+      "a",
+      "",
+      "é",
+      String.duplicate("k", 32),
+      String.duplicate("k", 33)
+    ]
+
+    rows =
+      for seed <- 1..200 do
+        {count, state} = :rand.uniform_s(length(keys), :rand.seed_s(:exsss, seed))
+        {keys, _state} = Enum.map_reduce(1..count, state, fn _, state -> pick(keys, state) end)
+        keys |> Enum.with_index() |> Enum.map_join(",", fn {key, at} -> ~s("#{key}":#{seed + at}) end)
+      end
+
+    objects = for row <- rows ++ Enum.reverse(rows), do: "{#{row}}"
+    assert decoded!("[#{Enum.join(objects, ",")}]") == Enum.map(objects, &decoded!/1)
+  end
+
   test "maps of more than 32 keys and long lists are maps and lists" do
     map = Map.new(1..1000, &{"k#{&1}", Enum.to_list(1..&1//7)})
     {:ok, text} = Json.encode(map)

@@ -2,6 +2,7 @@
 
 mod atoms;
 mod builder;
+mod keys;
 
 use rustler::{Env, ResourceArc, Term};
 use terms::event::{self, ReadEvent};

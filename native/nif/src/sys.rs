@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "calls into the VM; every use says why it is sound")]
 
+use std::marker::PhantomData;
+
 use rustler::sys::{
     ErlNifPid, ErlNifTerm, enif_get_tuple, enif_make_list_from_array, enif_make_map_from_arrays,
     enif_make_tuple_from_array, enif_self, enif_send,
@@ -110,11 +112,18 @@ impl<'a> Terms<'a> {
         list
     }
 
-    /// Takes those from the `from`-th on, keys and values in turn, as a map. Of equal keys the last one counts.
-    pub fn map(&mut self, keys: &mut Terms<'a>, keys_from: usize, from: usize) -> Term<'a> {
+    /// Takes those from the `from`-th on, and as many keys, as a map. Of equal keys the last one counts.
+    pub fn map(
+        &mut self,
+        keys: &mut Terms<'a>,
+        keys_from: usize,
+        from: usize,
+        orders: Option<&mut Orders<'a>>,
+    ) -> Term<'a> {
         let key_part = keys.raw.get(keys_from..).unwrap_or_default();
         let value_part = self.raw.get(from..).unwrap_or_default();
-        let made = map(self.env, key_part, value_part).unwrap_or_else(|| {
+        let in_order = orders.and_then(|orders| orders.map(self.env, key_part, value_part));
+        let made = in_order.or_else(|| map(self.env, key_part, value_part)).unwrap_or_else(|| {
             let pairs = key_part.iter().zip(value_part);
             pairs.fold(map_new(self.env), |map, (key, value)| {
                 // SAFETY: both are of `env`: `push` takes no others.
@@ -136,6 +145,61 @@ pub fn arity(term: Term<'_>) -> Option<usize> {
         enif_get_tuple(term.get_env().as_c_arg(), term.as_c_arg(), &raw mut arity, &raw mut elements)
     };
     if is_tuple == 1 { usize::try_from(arity).ok() } else { None }
+}
+
+/// Rows of keys that maps of one environment had, with the order that a map has them in: the VM sorts keys by
+/// comparing nearly each with each, unless they come in order.
+pub struct Orders<'a> {
+    rows: Vec<Row>,
+    sorted_values: Vec<ErlNifTerm>,
+    environment: PhantomData<Env<'a>>,
+}
+
+/// The same keys as they came and as they are in a map, and where each of the latter came.
+struct Row {
+    keys: Vec<ErlNifTerm>,
+    sorted: Vec<ErlNifTerm>,
+    places: Vec<usize>,
+}
+
+impl<'a> Orders<'a> {
+    /// Larger maps are trees, whose keys are in no order.
+    const LARGEST: usize = 32;
+    const ROWS: usize = 16;
+
+    /// None yet.
+    pub fn new() -> Self {
+        Self { rows: Vec::new(), sorted_values: Vec::new(), environment: PhantomData }
+    }
+
+    /// A map whose row of keys is known; one that is not is known from then on, as long as there is room.
+    fn map(&mut self, env: Env<'a>, keys: &[ErlNifTerm], values: &[ErlNifTerm]) -> Option<Term<'a>> {
+        if !(2..=Self::LARGEST).contains(&keys.len()) || keys.len() != values.len() {
+            return None;
+        }
+        let row = match self.rows.iter().position(|row| row.keys == keys) {
+            Some(at) => self.rows.get(at)?,
+            None if self.rows.len() < Self::ROWS => {
+                self.rows.push(Row::of(env, keys));
+                self.rows.last()?
+            }
+            None => return None,
+        };
+        self.sorted_values.clear();
+        self.sorted_values.extend(row.places.iter().filter_map(|place| values.get(*place)));
+        map(env, &row.sorted, &self.sorted_values)
+    }
+}
+
+impl Row {
+    fn of(env: Env<'_>, keys: &[ErlNifTerm]) -> Self {
+        // SAFETY: all are of `env`: `Terms` takes no others.
+        let terms = keys.iter().map(|key| unsafe { Term::new(env, *key) });
+        let mut pairs: Vec<_> = terms.zip(0..).collect();
+        pairs.sort_by_key(|(key, _)| *key);
+        let sorted = pairs.iter().map(|(key, _)| key.as_c_arg()).collect();
+        Self { keys: keys.to_vec(), sorted, places: pairs.into_iter().map(|(_, place)| place).collect() }
+    }
 }
 
 /// An environment for messages that a NIF sends: terms are built in it and go to their process without a copy.

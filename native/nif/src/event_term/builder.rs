@@ -6,8 +6,9 @@ use terms::time::{self, Created};
 use terms::word::{Shape, Word};
 
 use super::atoms::Atoms;
+use super::keys::Keys;
 use crate::frame::{self, Frame};
-use crate::sys::{self, Terms};
+use crate::sys::{self, Orders, Terms};
 
 /// Up to this size a binary lives on the heap of its process.
 const HEAP_BINARY: usize = 64;
@@ -31,6 +32,8 @@ pub struct Builder<'a, 'f> {
     atoms: &'static Atoms,
     keys: Terms<'a>,
     values: Terms<'a>,
+    known: Keys<'a>,
+    orders: Orders<'a>,
     source: Option<Source<'a, 'f>>,
     /// Which of the frame's messages is read.
     message: usize,
@@ -54,6 +57,8 @@ impl<'a, 'f> Builder<'a, 'f> {
             atoms: Atoms::get(env),
             keys: Terms::new(env),
             values: Terms::new(env),
+            known: Keys::new(),
+            orders: Orders::new(),
             source: None,
             message: 0,
             names: [None; NAMES],
@@ -225,12 +230,14 @@ impl<'a, 'f> TermSink<'f> for Builder<'a, 'f> {
 
     #[inline]
     fn key(&mut self, key: &[u8]) {
-        self.keys.push(sys::binary(self.env, key));
+        self.keys.push(self.known.term(self.env, key));
     }
 
     #[inline]
     fn end_map(&mut self, (keys, values): Self::Open, _count: usize) {
-        let map = self.values.map(&mut self.keys, keys, values);
+        // the keys of others are terms of their own, in whose order no other map has them
+        let orders = self.known.are_kept().then_some(&mut self.orders);
+        let map = self.values.map(&mut self.keys, keys, values, orders);
         self.values.push(map);
     }
 
