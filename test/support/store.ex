@@ -31,7 +31,7 @@ defmodule Penstock.Store do
   end
 
   @doc "Appends events of these types."
-  def append(store, stream, types) do
+  def append_types(store, stream, types) do
     {:ok, _} = EventStore.append(store, stream, for(type <- types, do: Event.new(type, %{})))
     :ok
   end

@@ -1,7 +1,8 @@
 //! The laws of a native producer, over random schedules: nothing beyond demand, nothing lost, doubled or overtaken, nothing
 //! stuck (whenever there is work a wake is due), marks in their place, room signalled at half.
 //!
-//! Each schedule is made from a seed, which a failure prints; `PENSTOCK_SEED=n` plays that one alone.
+//! Each schedule is made from a seed, which a failure prints; `PENSTOCK_SEED=n` plays that one alone, `PENSTOCK_SEEDS=n` plays
+//! the first `n`.
 
 #![allow(
     clippy::expect_used,
@@ -14,15 +15,17 @@ mod support;
 
 use support::{Kind, walk};
 
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 5000;
+
+fn given(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} takes a number, got: {value}")))
+}
 
 fn all(kind: Kind) {
-    let seeds = match std::env::var("PENSTOCK_SEED") {
-        Ok(seed) => {
-            let seed = seed.parse().expect("PENSTOCK_SEED takes a number");
-            seed..=seed
-        }
-        Err(_) => 1..=SEEDS,
+    let seeds = match given("PENSTOCK_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=given("PENSTOCK_SEEDS").unwrap_or(SEEDS),
     };
     for seed in seeds {
         let walked = std::panic::catch_unwind(|| walk(kind, seed));

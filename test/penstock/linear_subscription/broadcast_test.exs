@@ -141,7 +141,7 @@ defmodule Penstock.LinearSubscription.BroadcastTest do
       fast = player(producer)
       slow = player(producer, lag: {:drop_oldest, 2}, filter: {:match, %{type: "Odd"}})
       ask(fast, 100)
-      append(store, "s", for(n <- 0..99, do: if(rem(n, 2) == 1, do: "Odd", else: "Even")))
+      append_types(store, "s", for(n <- 0..99, do: if(rem(n, 2) == 1, do: "Odd", else: "Even")))
       assert received(fast, 100) == Enum.to_list(0..99)
       ask(slow, 10)
       assert received(slow, 2) == [97, 99]

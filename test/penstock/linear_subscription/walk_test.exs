@@ -61,7 +61,7 @@ defmodule Penstock.LinearSubscription.WalkTest do
 
   defp step(n, world) when n <= 6 do
     types = for _ <- 1..Enum.random(1..60), do: Enum.random(~w(A B C D E))
-    append(world.store, world.stream, types)
+    append_types(world.store, world.stream, types)
     %{world | types: world.types ++ types}
   end
 
