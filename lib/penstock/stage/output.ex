@@ -7,20 +7,20 @@ defmodule Penstock.Stage.Output do
   require Logger
 
   alias Penstock.Native
-  alias Penstock.Stage.{EventQueue, SubscriptionFilter, Subscribers, Weighing}
+  alias Penstock.Stage.{EventQueue, Subscribers, SubscriptionFilter, Weighing}
   alias __MODULE__
-  alias __MODULE__.{Broadcast, Custom, Demand, Dispatching, Partition, Rate}
+  alias __MODULE__.{Broadcast, Counted, Custom, Demand, Dispatching, Partition, Rate}
 
   # The halves' functions that are called for every message are kept as functions: that spares looking them up.
-  @enforce_keys [:core, :dispatcher, :half, :state, :emit, :deal, :ask_ahead]
+  @enforce_keys [:core, :dispatcher, :half, :state, :counted?, :emit, :deal]
   defstruct [
     :core,
     :dispatcher,
     :half,
     :state,
+    :counted?,
     :emit,
     :deal,
-    :ask_ahead,
     subscribers: Subscribers.new(),
     queue: EventQueue.new(),
     weighing: Weighing.new(),
@@ -34,9 +34,9 @@ defmodule Penstock.Stage.Output do
           dispatcher: module,
           half: module,
           state: Dispatching.state(),
+          counted?: boolean,
           emit: (t, [term, ...] -> :delivered | {discarded :: non_neg_integer, t}),
           deal: (t, [term, ...], pos_integer -> t),
-          ask_ahead: (t, Subscribers.id(), Subscribers.from(), pos_integer -> Dispatching.asked_ahead()),
           subscribers: Subscribers.t(),
           queue: EventQueue.t(),
           weighing: Weighing.t(),
@@ -53,16 +53,16 @@ defmodule Penstock.Stage.Output do
         ) :: t
   def new(config, type, buffer_size, keep) do
     {half, dispatcher} = half(config)
-    {counted, state} = half.new(config, type)
+    {core, state} = half.new(config, type)
 
     %Output{
-      core: Native.stage_new(buffer_size, keep, counted),
+      core: Native.stage_new(buffer_size, keep, core),
       dispatcher: dispatcher,
       half: half,
       state: state,
+      counted?: half.counted?(),
       emit: &half.emit/2,
-      deal: &half.deal/3,
-      ask_ahead: &half.ask_ahead/4
+      deal: &half.deal/3
     }
   end
 
@@ -88,7 +88,16 @@ defmodule Penstock.Stage.Output do
   # The same for a source that can be asked at once. It may come to be known before whose the events will be that it
   # brings: if it brings as many as it is asked for, they go to `deliver_ahead/4`, otherwise `take_back/3` comes first.
   @spec ask_ahead(t, Subscribers.id(), Subscribers.from(), pos_integer) :: Dispatching.asked_ahead()
-  def ask_ahead(%Output{ask_ahead: ask_ahead} = output, id, from, n), do: ask_ahead.(output, id, from, n)
+  def ask_ahead(%Output{core: core, counted?: true, filters: filters} = output, id, _from, n)
+      when map_size(filters) == 0 do
+    case Native.stage_ask_ahead(core, id, n) do
+      upstream when is_integer(upstream) -> upstream
+      {:ahead, _to, _n} = ahead -> ahead
+      asked -> Counted.asked(asked, output, id, n)
+    end
+  end
+
+  def ask_ahead(output, id, from, n), do: ask(output, id, from, n)
 
   @spec deliver_ahead(t, Dispatching.recipient(), [term, ...], pos_integer) :: t
   def deliver_ahead(output, to, events, n), do: hand(output, to, events, n)

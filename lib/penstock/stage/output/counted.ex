@@ -40,25 +40,15 @@ defmodule Penstock.Stage.Output.Counted do
     end
   end
 
-  @spec ask_ahead(Output.t(), Subscribers.id(), Subscribers.from(), pos_integer) :: Dispatching.asked_ahead()
-  def ask_ahead(%Output{filters: filters} = output, id, from, n) when map_size(filters) > 0,
-    do: ask(output, id, from, n)
+  # What is to be done about what the core has answered to an ask.
+  @spec asked(term, Output.t(), Subscribers.id(), pos_integer) :: {non_neg_integer, Output.t()}
+  def asked(upstream, output, _id, _n) when is_integer(upstream), do: {upstream, output}
+  def asked(:buffered, output, _id, _n), do: Output.flow(output)
 
-  def ask_ahead(%Output{core: core} = output, id, _from, n) do
-    case Native.stage_ask_ahead(core, id, n) do
-      upstream when is_integer(upstream) -> upstream
-      {:ahead, _to, _n} = ahead -> ahead
-      asked -> asked(asked, output, id, n)
-    end
-  end
-
-  defp asked(upstream, output, _id, _n) when is_integer(upstream), do: {upstream, output}
-  defp asked(:buffered, output, _id, _n), do: Output.flow(output)
-
-  defp asked({:served, what, asked}, %Output{half: half} = output, id, n),
+  def asked({:served, what, asked}, %Output{half: half} = output, id, n),
     do: asked(asked, half.served(output, id, what), id, n)
 
-  defp asked({:exceeded, max, asked}, output, id, n) do
+  def asked({:exceeded, max, asked}, output, id, n) do
     {pid, _tag} = Map.fetch!(output.subscribers.by_id, id)
 
     Logger.warning(
@@ -94,9 +84,6 @@ defmodule Penstock.Stage.Output.Counted do
         output |> Output.hand(to, events, length(events)) |> drain()
     end
   end
-
-  @spec emit(Output.t(), [term, ...]) :: :delivered | {discarded :: non_neg_integer, Output.t()}
-  def emit(output, events), do: emit(output, events, length(events))
 
   @spec emit(Output.t(), [term, ...], pos_integer) ::
           :delivered | {discarded :: non_neg_integer, Output.t()}

@@ -24,6 +24,9 @@ defmodule Penstock.Stage.Output.Custom do
     do: {Output.Demand.core(nil, false, nil), %Custom{module: module, state: state, type: type}}
 
   @impl true
+  def counted?, do: false
+
+  @impl true
   def open(%Output{state: %Custom{module: module, state: state}} = output, _id, from, options) do
     case module.subscribe(options, from, state) do
       {:ok, _demand, _state} = granted -> {:ok, grant(output, granted, :subscribe, 3)}
@@ -39,9 +42,6 @@ defmodule Penstock.Stage.Output.Custom do
   @impl true
   def ask(%Output{state: %Custom{module: module, state: state}} = output, _id, from, n),
     do: output |> grant(module.ask(n, from, state), :ask, 3) |> Output.flow()
-
-  @impl true
-  def ask_ahead(output, id, from, n), do: ask(output, id, from, n)
 
   defp grant(%Output{state: own} = output, {:ok, demand, state}, _function, _arity)
        when is_integer(demand) and demand >= 0 do

@@ -22,14 +22,15 @@ defmodule Penstock.Stage.Output.Dispatching do
   @doc "The core's dispatcher, as `Penstock.Native.stage_new/3` takes it, and the half's state."
   @callback new(Penstock.Dispatcher.config(), :producer | :producer_consumer) :: {core :: term, state}
 
+  @doc "Whether the core counts what its subscribers wait for, and so can deal events before they have come."
+  @callback counted?() :: boolean
+
   @callback open(Output.t(), Subscribers.id(), Subscribers.from(), options :: keyword) ::
               {:ok, Output.t()} | {:error, reason :: term, Output.t()}
 
   @callback close(Output.t(), Subscribers.id(), Subscribers.from()) :: Output.t()
 
   @callback ask(Output.t(), Subscribers.id(), Subscribers.from(), pos_integer) :: asked
-
-  @callback ask_ahead(Output.t(), Subscribers.id(), Subscribers.from(), pos_integer) :: asked_ahead
 
   @doc "Sends what an ask has set free of the half's own queues."
   @callback served(Output.t(), Subscribers.id(), served) :: Output.t()
@@ -62,6 +63,9 @@ defmodule Penstock.Stage.Output.Dispatching do
       alias Penstock.Stage.Output.Counted
 
       @impl true
+      def counted?, do: true
+
+      @impl true
       def open(output, id, _from, options) do
         with {:ok, output} <- Counted.filter(output, id, options, [:filter]),
              do: {:ok, Counted.subscribe(output, id, nil)}
@@ -74,13 +78,10 @@ defmodule Penstock.Stage.Output.Dispatching do
       defdelegate ask(output, id, from, n), to: Counted
 
       @impl true
-      defdelegate ask_ahead(output, id, from, n), to: Counted
-
-      @impl true
       defdelegate flow(output), to: Counted
 
       @impl true
-      defdelegate emit(output, events), to: Counted
+      def emit(output, events), do: Counted.emit(output, events, length(events))
 
       @impl true
       defdelegate info(output, message), to: Counted
@@ -94,7 +95,6 @@ defmodule Penstock.Stage.Output.Dispatching do
       defoverridable open: 4,
                      close: 3,
                      ask: 4,
-                     ask_ahead: 4,
                      flow: 1,
                      emit: 2,
                      info: 2,

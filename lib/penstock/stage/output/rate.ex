@@ -23,7 +23,7 @@ defmodule Penstock.Stage.Output.Rate do
 
   @impl true
   def emit(output, events) do
-    case Counted.emit(output, events) do
+    case Counted.emit(output, events, length(events)) do
       :delivered -> {0, count(output)}
       {discarded, output} -> {discarded, count(output)}
     end
