@@ -150,6 +150,22 @@ defmodule Penstock.PartitionDispatcherTest do
     assert_receive {:handle_cancel, ^producer, {:down, :killed}, {^holder, _}}
   end
 
+  test "a subscription whose filter has failed leaves its partition at once, although its consumer lives" do
+    producer = lettered()
+    fails = fn _event -> raise "no filter" end
+    failing = ask(producer, subscribe(producer, make_ref(), nil, partition: :a, filter: fails), 5)
+    settle(producer)
+    :sys.suspend(producer)
+    # The successor stands before what the producer tells itself of the failure.
+    send(producer, {:emit, [{:a, 1}]})
+    next = ask(producer, join(producer, :a), 5)
+    send(producer, {:emit, [{:a, 2}]})
+    :sys.resume(producer)
+    assert cancelled(producer, failing) == {:filter_failed, %RuntimeError{message: "no filter"}}
+    assert got(producer, next) == [{:a, 2}]
+    assert [%{tag: ^next, demand: 4}] = Stage.info(producer).consumers
+  end
+
   test "a queue stays when its consumer goes, and the demand left behind is not asked for twice" do
     producer = lettered()
     [a, b] = for name <- [:a, :b], do: ask(producer, join(producer, name), 3)

@@ -151,6 +151,54 @@ defmodule Penstock.Stage.HeapTest do
     assert min_heap_size(consumer) in 28_000..40_000
   end
 
+  defmodule Looker do
+    use Stage
+
+    def init({test, subscription}), do: {:consumer, test, subscribe_to: [subscription]}
+
+    def handle_events(events, _from, test) do
+      {:garbage_collection, settings} = Process.info(self(), :garbage_collection)
+      send(test, {:looked, length(events), settings[:min_heap_size]})
+      {:noreply, [], test}
+    end
+  end
+
+  # What the heap of a new stage is at least while it handles its first message, and what it was before.
+  defp first_message(events, options \\ []) do
+    {:ok, consumer} = Stage.start(Looker, {self(), {self(), max_demand: 10_000, min_demand: 0}}, options)
+    on_exit(fn -> Process.exit(consumer, :kill) end)
+    {tag, _options} = accept(consumer, 10_000)
+    before = min_heap_size(consumer)
+    send_events(consumer, tag, events)
+    size = length(events)
+    assert_receive {:looked, ^size, least}
+    {before, least}
+  end
+
+  test "a first message that is large finds a heap with room for it" do
+    for {n, words} <- [{32, 28_000}, {1000, 64_000}, {3000, 192_000}] do
+      {before, least} = first_message(events(n))
+      assert before < 1000
+      assert least in words..(2 * words)
+    end
+
+    # of which there is no more than for the largest
+    {_before, least} = first_message(Enum.map(1..10_000, &{&1}))
+    assert least in 600_000..850_000
+  end
+
+  test "a first message that is small, or comes to a heap of one's own size or limit, finds it as it was" do
+    for {events, options} <- [
+          {events(31), []},
+          {Enum.to_list(1..199), []},
+          {events(1000), spawn_opt: [min_heap_size: 30_000]},
+          {events(1000), spawn_opt: [max_heap_size: 1_000_000]}
+        ] do
+      {before, least} = first_message(events, options)
+      assert least == before
+    end
+  end
+
   # What a stage sends itself after a while. It finds that nothing has happened since the one before.
   defp rest(pid) do
     send(pid, :"$penstock_rest")
