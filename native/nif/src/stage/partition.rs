@@ -1,12 +1,14 @@
 //! What only an output with partitions does. Partitions are known by number.
 
+use std::time::Instant;
+
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use stage_core::{PartitionDispatcher, Queued};
 
-use super::{StageOutput, State, atoms, items};
+use super::{MANY_DEALS, StageOutput, State, atoms, items};
 use crate::account::call;
 
-/// So many partitions are split among in one call; with more of them events are routed one partition after another.
+/// So many partitions are split among in one call; with more of them events are dealt to one partition after another.
 const MOST_COUNTS: usize = 1000;
 
 /// Deals `counts`, a number of events for each partition, and queues what that leaves over; for each, who gets
@@ -23,23 +25,30 @@ fn stage_split<'a>(
     counts: Term<'a>,
     none: u64,
 ) -> NifResult<Term<'a>> {
-    output.clocked(env, call!("stage_split"), |state| {
+    output.with(env, call!("stage_split"), |state| {
         // Nothing is changed before all is known to be in order.
         state.partitions()?;
-        for (partition, n) in items(counts).enumerate() {
-            n?.decode::<u64>()?;
-            if partition == MOST_COUNTS {
-                return Err(Error::BadArg);
+        let mut started = None;
+        let mut known = Vec::with_capacity(16);
+        for n in items(counts) {
+            match known.len() {
+                MANY_DEALS => started = Some(Instant::now()),
+                MOST_COUNTS => return Err(Error::BadArg),
+                _ => {}
             }
+            known.push(n?.decode::<u64>()?);
         }
         if !state.take_in(new) {
             return Ok(atoms::later().encode(env));
         }
         let partitions = state.partitions()?;
         partitions.without_partition(none);
-        let mut dealt = Vec::with_capacity(16);
-        for (partition, n) in items(counts).enumerate() {
-            dealt.push(deal_to(env, partitions, partition, n?.decode()?)?);
+        let mut dealt = Vec::with_capacity(known.len());
+        for (partition, n) in known.into_iter().enumerate() {
+            dealt.push(deal_to(env, partitions, partition, n)?);
+        }
+        if let Some(started) = started {
+            state.meter.add(started.elapsed());
         }
         Ok(dealt.encode(env))
     })
