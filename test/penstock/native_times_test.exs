@@ -49,6 +49,9 @@ defmodule Penstock.NativeTimesTest do
       json()
       reading(store, connection, 2_000, 100)
       {:ok, _events} = EventStore.read(store, "read-100", max_count: 10)
+      large = Event.new("Large", %{"text" => String.duplicate("x", 300_000)})
+      {:ok, _} = EventStore.append(store, "large", [large])
+      {:ok, [_large]} = EventStore.read(store, "large")
       Native.error_reasons()
       {:error, _refused} = Native.event_store_open("nonsense")
       {:ok, server} = EventStore.Server.start_link(port: 0)
@@ -177,22 +180,21 @@ defmodule Penstock.NativeTimesTest do
       {:ok, _} = EventStore.append(store, stream, for(_ <- chunk, do: Event.new("Read", {:raw, body})))
     end
 
-    limits = {100_000, 100_000_000, 1000, 17_825_792}
-    settings = {limits, {json, true}, true, {nil, nil}, :forward, :wait, {self(), make_ref()}}
-    {:ok, linear} = Native.linear_open(connection, stream, :start, settings)
-    :ok = Native.linear_subscribe(linear, 1, self(), make_ref())
-    await_ready(linear, count)
-    _ = Native.linear_set_demand(linear, :forward)
-    _ = Native.linear_demand_of(linear, 1)
-
-    slices =
-      slices(Native.linear_ask(linear, 1, count), linear, %{ordinary: [given()], dirty: [], count: count})
-
-    # there is always a dirty call, if only one with nothing to give
-    _ = Native.linear_serve_dirty(linear)
-    _ = Native.linear_serve(linear)
-    :ok = Native.linear_cancel(linear, 1)
-    :ok = Native.linear_close(linear)
+    wanted = {{100_000, 100_000_000, 1000}, {json, true}, {:demand, nil, nil}, :forward, {self(), make_ref()}}
+    {:ok, producer} = Native.linear_open(connection, stream, :start, {true, 17_825_792, :wait}, wanted)
+    :ok = Native.producer_subscribe(producer, 1, {self(), make_ref()}, nil, nil)
+    await_ready(producer, count)
+    _ = Native.producer_set_demand(producer, :forward)
+    _ = Native.producer_demand_of(producer, 1)
+    next = Native.producer_ask(producer, 1, count)
+    slices = slices(next, producer, %{ordinary: [given()], dirty: [], count: count})
+    # each call once at least, if only with nothing to give
+    _ = Native.producer_serve_dirty(producer)
+    _ = Native.producer_serve(producer)
+    _ = Native.producer_decline(producer, 1, 1)
+    [] = Native.producer_holders(producer, 0, 1)
+    _ = Native.producer_cancel(producer, 1)
+    :ok = Native.producer_close(producer)
     slices
   end
 
@@ -203,25 +205,25 @@ defmodule Penstock.NativeTimesTest do
     end
   end
 
-  defp await_ready(linear, count),
-    do: if(Native.linear_info(linear).ready_events < count, do: await_ready(linear, count))
+  defp await_ready(producer, count),
+    do: if(Native.producer_info(producer).ready_events < count, do: await_ready(producer, count))
 
-  defp slices({next, [], _marks}, linear, slices), do: slices(next, linear, slices)
-  defp slices(:more, linear, slices), do: slice(linear, slices)
-  defp slices(:large, linear, slices), do: slice(linear, slices, &Native.linear_serve_dirty/1, :dirty)
+  defp slices({next, [], _marks}, producer, slices), do: slices(next, producer, slices)
+  defp slices(:more, producer, slices), do: slice(producer, slices)
+  defp slices(:large, producer, slices), do: slice(producer, slices, &Native.producer_serve_dirty/1, :dirty)
 
   # Either all were given out, or a message that says to go on is on its way.
-  defp slices(:ok, linear, %{ordinary: ordinary, dirty: dirty, count: count} = slices) do
+  defp slices(:ok, producer, %{ordinary: ordinary, dirty: dirty, count: count} = slices) do
     if Enum.sum(ordinary) + Enum.sum(dirty) == count do
       slices
     else
-      receive do: ({:penstock, :ready} -> slice(linear, slices))
+      receive do: ({:penstock, :ready} -> slice(producer, slices))
     end
   end
 
-  defp slice(linear, slices, serve \\ &Native.linear_serve/1, kind \\ :ordinary) do
-    next = serve.(linear)
-    slices(next, linear, Map.update!(slices, kind, &[given() | &1]))
+  defp slice(producer, slices, serve \\ &Native.producer_serve/1, kind \\ :ordinary) do
+    next = serve.(producer)
+    slices(next, producer, Map.update!(slices, kind, &[given() | &1]))
   end
 
   # How many events have come since.
