@@ -46,6 +46,19 @@ defmodule Penstock.RemoteConsumerTest do
     assert handled(node, 1) == [2000]
   end
 
+  test "consumers of another node take part in a broadcast, with what they want of it",
+       %{store: store, node: node} do
+    append_types(store, "s", for(n <- 0..499, do: if(rem(n, 5) == 0, do: "Fifth", else: "Other")))
+    producer = subscribe(store, "s", dispatcher: Penstock.BroadcastDispatcher, demand: :accumulate)
+    some = [filter: {:match, %{type: "Fifth"}}]
+    {:ok, _} = :erpc.call(node, Penstock.Stage, :start, [Consumer, {producer, self(), some}])
+    local = Penstock.Player.player(producer)
+    Penstock.Player.ask(local, 500)
+    :ok = Penstock.Stage.demand(producer, :forward)
+    assert handled(node, 100) == Enum.to_list(0..499//5)
+    assert Penstock.Player.received(local, 500) == Enum.to_list(0..499)
+  end
+
   test "a consumer of another node gets a stage's events in order", %{node: node} do
     {:ok, producer} = Penstock.Stage.start_link(Counter, 0)
     {:ok, consumer} = :erpc.call(node, Penstock.Stage, :start, [Consumer, {producer, self()}])

@@ -6,7 +6,10 @@ defmodule Penstock.RemoteStages do
     use Penstock.Stage
 
     @impl true
-    def init({producer, test}), do: {:consumer, test, subscribe_to: [{producer, max_demand: 100}]}
+    def init({producer, test}), do: init({producer, test, []})
+
+    def init({producer, test, options}),
+      do: {:consumer, test, subscribe_to: [{producer, [max_demand: 100] ++ options}]}
 
     @impl true
     def handle_events(events, _from, test) do

@@ -40,11 +40,11 @@ fn linear_open<'a>(
         backoff: Backoff::default(),
         patience: client::PATIENCE,
     };
-    let revision = match from {
+    let after = match from {
         Start::After(revision) => Some(revision),
         Start::Beginning | Start::End => None,
     };
-    let shared = settings::decode(env.pid(), wanted, revision)?;
+    let shared = settings::decode(env.pid(), wanted, after)?;
     let runtime = match runtime::handle() {
         Ok(runtime) => runtime,
         Err(kind) => return Ok((atoms::error(), error::no_runtime(env, kind)).encode(env)),

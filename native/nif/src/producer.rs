@@ -197,11 +197,12 @@ fn producer_set_demand<'a>(env: Env<'a>, producer: Producer, mode: Term<'a>) -> 
 #[rustler::nif]
 fn producer_info(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
     let _timed = timed!(env, "producer_info");
+    let given = producer.shared.desk()?.revision;
     let inner = producer.shared.lock()?;
     let core = &inner.producer;
     let pairs = [
         (atoms::state(), outbox::state(core.state()).encode(env)),
-        (atoms::revision(), inner.revision.encode(env)),
+        (atoms::revision(), given.or(inner.after).encode(env)),
         (atoms::demand(), core.demand().encode(env)),
         (atoms::ready_events(), core.ready_events().encode(env)),
         (atoms::ready_bytes(), core.ready_bytes().encode(env)),

@@ -194,7 +194,8 @@ impl<F: Frame, M, N> Producer<F, M, N> {
         !std::mem::replace(&mut self.woken, true)
     }
 
-    fn has_work(&self) -> bool {
+    /// Whether there is something to tell or to deal.
+    pub fn has_work(&self) -> bool {
         let told = !self.notices.is_empty() || !self.passed.is_empty() || self.ready.is_at_mark();
         let dealt = self.goes_on()
             && (!self.due.is_empty()

@@ -153,10 +153,12 @@ pub struct Desk {
     pub message: MessageEnv,
     /// For events that are copied into messages.
     pub scratch: OwnedEnv,
+    /// The highest of the events given out.
+    pub revision: Option<u64>,
 }
 
 impl Desk {
     pub fn new(consumers: Consumers) -> Self {
-        Self { consumers, message: MessageEnv::new(), scratch: OwnedEnv::new() }
+        Self { consumers, message: MessageEnv::new(), scratch: OwnedEnv::new(), revision: None }
     }
 }

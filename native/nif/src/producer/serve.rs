@@ -25,33 +25,36 @@ pub fn serve<'a>(
     change: impl FnOnce(&mut Inner) -> Option<u64>,
 ) -> NifResult<Term<'a>> {
     let mut desk = shared.desk()?;
-    let Desk { consumers, message, scratch } = &mut *desk;
+    let Desk { consumers, message, scratch, revision } = &mut *desk;
     let outbox = Outbox::new(env);
-    let mut giver = Giver { shared, consumers, message, outbox, revision: None, gone: Vec::new() };
+    let mut giver = Giver { shared, consumers, message, outbox, revision, changed: false, gone: Vec::new() };
     let mut inner = shared.lock()?;
     if let Some(most) = change(&mut inner) {
         giver.outbox.exceeded(most);
     }
     let rest = loop {
         while let Some(happened) = inner.producer.happened() {
-            giver.outbox.tell(happened, inner.revision);
+            giver.outbox.tell(happened, giver.revision.or(inner.after));
         }
         let deal = inner.producer.deal(&mut budget);
+        let more = deal.is_err() || inner.producer.has_work();
         shared.make_room(&mut inner);
         drop(inner);
         let fault = match deal {
             Ok(deal) => giver.give(&deal, scratch)?,
             Err(rest) => break rest,
         };
-        inner = shared.lock()?;
-        inner.revision = giver.revision.take().max(inner.revision);
         if let Some(fault) = fault {
-            let remains = inner.producer.halt();
-            drop(inner);
+            let remains = shared.lock()?.producer.halt();
             free(remains);
             giver.outbox.stopped(&fault);
             break Rest::Wait;
         }
+        // most often one deal is all; what comes meanwhile wakes the producer
+        if !more && !std::mem::take(&mut giver.changed) {
+            break Rest::Wait;
+        }
+        inner = shared.lock()?;
     };
     let Giver { outbox, gone, .. } = giver;
     for key in gone {
@@ -68,8 +71,10 @@ struct Giver<'a, 's> {
     consumers: &'s Consumers,
     message: &'s mut MessageEnv,
     outbox: Outbox<'a>,
-    /// Of the last event given out.
-    revision: Option<u64>,
+    /// The highest of the events given out.
+    revision: &'s mut Option<u64>,
+    /// Some of what was given out was not wanted, or not taken.
+    changed: bool,
     /// Consumers that were cancelled meanwhile.
     gone: Vec<u64>,
 }
@@ -132,7 +137,7 @@ impl Giver<'_, '_> {
     }
 
     fn note(&mut self, built: Built) -> Fault {
-        self.revision = built.revision.or(self.revision);
+        *self.revision = built.revision.max(*self.revision);
         built.fault
     }
 
@@ -184,7 +189,9 @@ impl Giver<'_, '_> {
                 Some(now) => wanted.truncate(now),
                 None => return Ok(()),
             }
+            self.changed = true;
         } else if wanted.len() < events.len() {
+            self.changed = true;
             self.shared.lock()?.producer.decline(key, (events.len() - wanted.len()) as u64);
         }
         if !wanted.is_empty() {

@@ -29,7 +29,7 @@ pub type Wanted<'a> = (Limited<'a>, (bool, bool), Term<'a>, Term<'a>, (Term<'a>,
 pub type Limited<'a> = (Term<'a>, Term<'a>, Term<'a>);
 
 /// A producer without events, of the process that calls.
-pub fn decode(owner: LocalPid, wanted: Wanted<'_>, revision: Option<u64>) -> NifResult<Shared> {
+pub fn decode(owner: LocalPid, wanted: Wanted<'_>, after: Option<u64>) -> NifResult<Shared> {
     let ((events, bytes, most), (decode, copy), dispatcher, mode, origin) = wanted;
     let limits = Limits {
         events: argument::size("buffer_size", events, 1..=u64::MAX)?,
@@ -45,7 +45,7 @@ pub fn decode(owner: LocalPid, wanted: Wanted<'_>, revision: Option<u64>) -> Nif
     };
     let (dispatcher, by) = self::dispatcher(dispatcher)?;
     let (bodies, consumers) = (Bodies { decode, copy }, Consumers::new(origin));
-    Ok(Shared::new(owner, Start { settings, bodies, dispatcher, by, consumers, revision }))
+    Ok(Shared::new(owner, Start { settings, bodies, dispatcher, by, consumers, after }))
 }
 
 /// Whether demand is met, or only kept.

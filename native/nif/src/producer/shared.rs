@@ -33,8 +33,8 @@ pub struct Stopped(pub Error);
 
 pub struct Inner {
     pub producer: Producer<Held, Stopped, Notice>,
-    /// The highest of the events given out.
-    pub revision: Option<u64>,
+    /// Of the last event before those to be given out, if that is known.
+    pub after: Option<u64>,
     pub beyond: Option<Beyond>,
     pub counts: Counts,
 }
@@ -55,15 +55,15 @@ pub struct Start {
     pub dispatcher: AnyDispatcher<u64>,
     pub by: Option<By>,
     pub consumers: Consumers,
-    /// Of the last event given out before, if that is known.
-    pub revision: Option<u64>,
+    /// Of the last event before those to be given out, if that is known.
+    pub after: Option<u64>,
 }
 
 impl Shared {
     pub fn new(owner: LocalPid, start: Start) -> Self {
-        let Start { settings, bodies, dispatcher, by, consumers, revision } = start;
+        let Start { settings, bodies, dispatcher, by, consumers, after } = start;
         let producer = Producer::new(settings, dispatcher);
-        let inner = Inner { producer, revision, beyond: None, counts: Counts::default() };
+        let inner = Inner { producer, after, beyond: None, counts: Counts::default() };
         let (inner, desk) = (Mutex::new(inner), Mutex::new(Desk::new(consumers)));
         Self { inner, room: Notify::new(), desk, owner, bodies, by }
     }
@@ -154,7 +154,7 @@ impl Sink for Shared {
     fn report(&self, report: Report) {
         self.change(|inner| match report {
             Report::Connecting => inner.producer.standing().connecting(),
-            Report::Located(end) => inner.revision = inner.revision.or(end.and_then(Position::revision)),
+            Report::Located(end) => inner.after = inner.after.or(end.and_then(Position::revision)),
             Report::Taken { epoch, after } => {
                 inner.producer.standing().taken(Epoch(epoch.number()));
                 inner.producer.notice(Notice::Taken(after.and_then(Position::revision)));
