@@ -3,7 +3,7 @@ defmodule Penstock.Json do
   # JSON by the Rust core. A call that would hold a scheduler for long goes to a dirty one.
   #
   # Decoding goes by the text's size. Encoding cannot know the size beforehand: the ordinary call gives up at
-  # 32 KB of text or as many terms, which costs it less than it may take, and the dirty one begins anew.
+  # 16 KB of text or as many terms, which costs it less than it may take, and the dirty one begins anew.
 
   alias Penstock.Native
 

@@ -113,14 +113,19 @@ fn new_events(events: Term<'_>, mut budget: Option<Budget>) -> NifResult<Option<
     let list: ListIterator<'_> = argument::any("events", events, takes)?;
     let mut copied = Vec::new();
     for event in list {
-        let event = new_event(argument::any("events", event, takes)?)?;
-        let size = event.data.len() + event.custom_metadata.len();
+        let event: Event<'_> = argument::any("events", event, takes)?;
+        let size = [event.1, event.2, event.3, event.4].map(length).iter().sum();
         if budget.as_mut().is_some_and(|budget| !budget.affords(budget::copy(size))) {
             return Ok(None);
         }
-        copied.push(event);
+        copied.push(new_event(event)?);
     }
     Ok(Some(copied))
+}
+
+/// How many bytes a binary has; what is none is refused where it is copied.
+fn length(term: Term<'_>) -> usize {
+    term.decode::<Binary<'_>>().map_or(0, |binary| binary.len())
 }
 
 fn expectation(expect: Term<'_>) -> NifResult<Expectation> {

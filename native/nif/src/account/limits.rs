@@ -33,7 +33,7 @@ pub const COPIED_BYTE_NS: u64 = 1;
 pub const MESSAGE_NS: u64 = 500;
 
 /// The text that an ordinary call writes as JSON at most, in bytes and terms; then it gives up for the dirty variant.
-pub const JSON_WRITTEN: usize = 32 * 1024;
+pub const JSON_WRITTEN: usize = 16 * 1024;
 
 /// How long copying events off a heap may take, before the rest is for another call.
 pub const COPYING: Duration = Duration::from_micros(150);
