@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use wire::error::{Error, Which};
 use wire::recorded::{Head, position_of};
 
@@ -87,8 +87,16 @@ pub(crate) async fn timely<T>(
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let Some(limit) = limit else { return call.await };
-    timeout(limit, call).await.unwrap_or_else(|_| {
-        let message = format!("{} did not answer within {}", node.address(), Spoken(limit));
-        Err(Error::DeadlineExceeded { message })
-    })
+    let began = Instant::now();
+    match timeout(limit, call).await {
+        // the transport has the same limit, and may be the first to say so
+        Err(_) => Err(late(node, limit)),
+        Ok(Err(Error::DeadlineExceeded { .. })) if began.elapsed() >= limit => Err(late(node, limit)),
+        Ok(answer) => answer,
+    }
+}
+
+fn late(node: &Node, limit: Duration) -> Error {
+    let message = format!("{} did not answer within {}", node.address(), Spoken(limit));
+    Error::DeadlineExceeded { message }
 }
