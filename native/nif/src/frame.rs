@@ -8,6 +8,8 @@ pub struct Frame {
     messages: Vec<Bytes>,
     /// What tells the partition of each; none where there are no partitions.
     hashes: Vec<u64>,
+    /// What each weighs in a budget; none where that is its length.
+    weights: Vec<u32>,
 }
 
 #[rustler::resource_impl]
@@ -16,17 +18,25 @@ impl Resource for Frame {}
 impl Frame {
     /// Takes the messages of a batch.
     pub fn new(messages: Vec<Bytes>) -> ResourceArc<Self> {
-        Self::with_hashes(messages, Vec::new())
+        Self::weighed(messages, Vec::new(), Vec::new())
     }
 
-    /// The same, with a number for each that tells its partition.
-    pub fn with_hashes(messages: Vec<Bytes>, hashes: Vec<u64>) -> ResourceArc<Self> {
-        ResourceArc::new(Self { messages, hashes })
+    /// The same, with a number for each that tells its partition, and with weights; either may be left out.
+    pub fn weighed(messages: Vec<Bytes>, hashes: Vec<u64>, weights: Vec<u32>) -> ResourceArc<Self> {
+        ResourceArc::new(Self { messages, hashes, weights })
     }
 
     /// The messages, in their order.
     pub fn messages(&self) -> &[Bytes] {
         &self.messages
+    }
+
+    /// What a message weighs in a budget.
+    pub fn weight(&self, message: usize) -> usize {
+        match self.weights.get(message) {
+            Some(weight) => *weight as usize,
+            None => self.messages.get(message).map_or(0, Bytes::len),
+        }
     }
 
     /// What tells the partition of a message.

@@ -36,10 +36,11 @@ impl<F: Frame> Queue<F> {
         true
     }
 
-    /// How many of the next events, `most` at most, may be taken as long as `affordable` says yes to each one's size.
+    /// How many of the next events, `most` at most, may be taken as long as `affordable` says yes to each one's weight.
     pub(crate) fn affordable(&self, most: usize, mut affordable: impl FnMut(usize) -> bool) -> usize {
-        let sizes = self.parts.iter().flat_map(|part| part.events.clone().map(|at| part.frame.bytes_of(at)));
-        sizes.take(most).take_while(|bytes| affordable(*bytes)).count()
+        let weights =
+            self.parts.iter().flat_map(|part| part.events.clone().map(|at| part.frame.weight_of(at)));
+        weights.take(most).take_while(|weight| affordable(*weight)).count()
     }
 
     /// Takes up to `most` of the oldest events.

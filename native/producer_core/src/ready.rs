@@ -7,6 +7,10 @@ pub trait Frame: Clone {
     fn events(&self) -> usize;
     /// How many bytes one of them has.
     fn bytes_of(&self, event: usize) -> usize;
+    /// How many bytes it is reckoned for in a [`Cost`](crate::Cost).
+    fn weight_of(&self, event: usize) -> usize {
+        self.bytes_of(event)
+    }
     /// The number that tells its partition: the remainder by how many there are.
     fn hash_of(&self, event: usize) -> u64;
 }
@@ -102,13 +106,13 @@ impl<F: Frame, M> ReadyQueue<F, M> {
         matches!(self.items.front(), Some(Item::Mark(_)))
     }
 
-    /// How many of the next events, `most` at most, may be taken as long as `affordable` says yes to each one's size.
+    /// How many of the next events, `most` at most, may be taken as long as `affordable` says yes to each one's weight.
     pub fn affordable(&self, most: usize, mut affordable: impl FnMut(usize) -> bool) -> usize {
         let mut count = 0;
         for item in &self.items {
             let Item::Events { frame, next } = item else { break };
             for event in *next..frame.events() {
-                if count == most || !affordable(frame.bytes_of(event)) {
+                if count == most || !affordable(frame.weight_of(event)) {
                     return count;
                 }
                 count += 1;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use support::{External, Term, read};
 use terms::TermSink;
-use terms::json::write;
+use terms::json::{weight, write};
 
 fn decoded(text: &[u8]) -> Result<Term, String> {
     let mut sink = External::default();
@@ -103,6 +103,14 @@ proptest! {
             prop_assert_eq!(read, &expected);
         }
     }
+}
+
+#[test]
+fn what_is_many_terms_weighs_more_than_what_is_one() {
+    assert_eq!(weight(b""), 0);
+    assert_eq!(weight(&[b'x'; 100_000]), 100_000);
+    assert_eq!(weight(&[b'['; 100_000]), 1_600_000);
+    assert_eq!(weight(br#"{"a":[1, null]}"#), 16 * 6 + 6 + 8);
 }
 
 #[test]

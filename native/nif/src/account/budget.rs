@@ -1,6 +1,7 @@
 //! What calls that make terms may still do, by estimate: knowing before beats putting back.
 
 use producer_core::Budget;
+use terms::json::weight;
 
 use super::limits::{COPIED_BYTE_NS, DIRTY_NS, EVENT_NS, JSON_BYTE_NS, ORDINARY_NS};
 
@@ -14,9 +15,9 @@ pub fn dirty() -> Budget {
     Budget::dirty(DIRTY_NS)
 }
 
-/// What making an event of so many bytes a term costs, in nanoseconds.
-pub fn event(decode: bool, bytes: usize) -> u64 {
-    let body = if decode { JSON_BYTE_NS.saturating_mul(bytes as u64) } else { 0 };
+/// What making a message's event a term costs, in nanoseconds.
+pub fn event(decode: bool, message: &[u8]) -> u64 {
+    let body = if decode { JSON_BYTE_NS.saturating_mul(weight(message) as u64) } else { 0 };
     EVENT_NS.saturating_add(body)
 }
 

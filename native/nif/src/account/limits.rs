@@ -22,9 +22,8 @@ pub const DIRTY_NS: u64 = 20_000_000;
 /// An event of 100 B without its body.
 pub const EVENT_NS: u64 = 1_200;
 
-/// A byte of JSON takes 2 to 40 ns, most where the tokens are small; a dirty scheduler costs an event of some KB next
-/// to nothing, and a long call on an ordinary one costs all others.
-pub const JSON_BYTE_NS: u64 = 50;
+/// A byte of a long string in JSON; of other text, `terms::json::weight` says how many such bytes it is reckoned for.
+pub const JSON_BYTE_NS: u64 = 3;
 
 /// A byte that is copied into a binary of its own takes 0.2 to 1 ns, most where the memory is new.
 pub const COPIED_BYTE_NS: u64 = 1;

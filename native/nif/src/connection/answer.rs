@@ -146,7 +146,7 @@ fn slice<'a>(
     let afforded = messages
         .as_slice()
         .iter()
-        .take_while(|message| budget.affords(budget::event(decode, message.len())))
+        .take_while(|message| budget.affords(budget::event(decode, message)))
         .count();
     if afforded == 0 && left > 0 {
         return Ok((atoms::large(), given));

@@ -9,6 +9,10 @@ use wire::error::Error;
 use crate::event_term::readable;
 use crate::frame::Frame;
 
+fn weight(message: &Bytes) -> u32 {
+    u32::try_from(terms::json::weight(message)).unwrap_or(u32::MAX)
+}
+
 /// A batch of undecoded events, kept alive by whoever holds a body of it.
 #[derive(Clone)]
 pub struct Held(pub ResourceArc<Frame>);
@@ -27,6 +31,10 @@ impl Batch for Held {
 
     fn bytes_of(&self, event: usize) -> usize {
         self.0.messages().get(event).map_or(0, |message| message.len())
+    }
+
+    fn weight_of(&self, event: usize) -> usize {
+        self.0.weight(event)
     }
 
     fn hash_of(&self, event: usize) -> u64 {
@@ -52,10 +60,11 @@ impl By {
     }
 }
 
-/// A batch as it came, with what tells the partitions of its events if there are any. It ends before the first event whose
-/// partition cannot be told, as that cannot be read; why not.
-pub fn hold(mut messages: Vec<Bytes>, by: Option<By>) -> (Held, Option<Error>) {
-    let Some(by) = by else { return (Held(Frame::new(messages)), None) };
+/// A batch as it came, with what its events weigh if their JSON is decoded, and with what tells their partitions if there
+/// are any. It ends before the first event whose partition cannot be told, as that cannot be read; why not.
+pub fn hold(mut messages: Vec<Bytes>, by: Option<By>, decode: bool) -> (Held, Option<Error>) {
+    let weights = if decode { messages.iter().map(weight).collect() } else { Vec::new() };
+    let Some(by) = by else { return (Held(Frame::weighed(messages, Vec::new(), weights)), None) };
     let mut hashes = Vec::with_capacity(messages.len());
     let mut fault = None;
     for message in &messages {
@@ -71,5 +80,5 @@ pub fn hold(mut messages: Vec<Bytes>, by: Option<By>) -> (Held, Option<Error>) {
         }
     }
     messages.truncate(hashes.len());
-    (Held(Frame::with_hashes(messages, hashes)), fault)
+    (Held(Frame::weighed(messages, hashes, weights)), fault)
 }

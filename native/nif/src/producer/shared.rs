@@ -140,7 +140,7 @@ pub fn free(remains: Remains<Held, Stopped>) {
 
 impl Sink for Shared {
     fn put(&self, batch: Batch) {
-        let (frame, fault) = hold(batch.events, self.by);
+        let (frame, fault) = hold(batch.events, self.by, self.bodies.decode);
         self.change(|inner| {
             // what comes is after the position
             inner.beyond = None;
