@@ -4,8 +4,8 @@ use rustler::{Env, Term};
 
 use crate::sys;
 
-/// So many keys are made before any is kept: a document of a few has none that come again.
-const AT_FIRST: usize = 12;
+/// So many keys are made before any is kept: that costs more than it saves where few come again, as in one document.
+const AT_FIRST: usize = 64;
 const SLOTS: usize = 64;
 const LONGEST: usize = 32;
 
