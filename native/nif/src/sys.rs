@@ -51,6 +51,11 @@ impl<'a> Terms<'a> {
         Self { env, raw: Vec::new() }
     }
 
+    /// None yet, with room for so many.
+    pub fn with_room(env: Env<'a>, room: usize) -> Self {
+        Self { env, raw: Vec::with_capacity(room) }
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.raw.len()

@@ -13,6 +13,10 @@ use crate::sys::{self, Orders, Terms};
 /// Up to this size a binary lives on the heap of its process.
 const HEAP_BINARY: usize = 64;
 
+/// So many parts of an event wait at most before they are in place, but for those of its body: growing to them step by
+/// step costs an event alone more than anything else here.
+const PARTS: usize = 48;
+
 /// How many kinds of [`Name`] there are.
 const NAMES: usize = 8;
 
@@ -56,7 +60,7 @@ impl<'a, 'f> Builder<'a, 'f> {
             env,
             atoms: Atoms::get(env),
             keys: Terms::new(env),
-            values: Terms::new(env),
+            values: Terms::with_room(env, PARTS),
             known: Keys::new(),
             orders: Orders::new(),
             source: None,

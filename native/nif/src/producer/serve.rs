@@ -250,13 +250,13 @@ fn list<'b>(
     consumers: &Consumers,
     taken: &[Taken<Held>],
 ) -> (Term<'b>, Built) {
-    let mut terms = Terms::new(env);
+    let mut terms = Terms::with_room(env, taken.iter().map(|part| part.events.len()).sum());
     let built = build(env, shared.bodies, consumers.origin(env), taken, |event| terms.push(event));
     (terms.list(0), built)
 }
 
 fn copied<'b>(env: Env<'b>, events: &[Term<'_>]) -> Term<'b> {
-    let mut terms = Terms::new(env);
+    let mut terms = Terms::with_room(env, events.len());
     for event in events {
         terms.push(event.in_env(env));
     }
