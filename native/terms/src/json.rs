@@ -42,18 +42,36 @@ pub fn write<'f, S: TermSink<'f>>(sink: &mut S, text: &[u8]) -> Result<(), Error
 ///
 /// What costs is the number of terms, of which each has a mark before it, and digits; all else is passed by.
 pub fn weight(text: &[u8]) -> usize {
-    // as many as their sum has room for
-    text.chunks(2048)
-        .map(|part| usize::from(part.iter().fold(0_u16, |sum, byte| sum + weight_of(*byte))))
-        .sum()
+    let (marks, digits) = text
+        .chunks(LANES * COUNTED)
+        .map(count)
+        .fold((0, 0), |(marks, digits), (more_marks, more_digits)| (marks + more_marks, digits + more_digits));
+    text.len() + 15 * marks + 5 * digits
 }
 
-fn weight_of(byte: u8) -> u16 {
-    match byte {
-        b',' | b':' | b'"' | b'[' | b'{' => 16,
-        b'0'..=b'9' => 6,
-        _ => 1,
+/// So many bytes are looked at together, each in a lane of its own, and so many in a lane, which counts in a byte: as wide
+/// as a register, so that this costs a fraction of what reading the text does.
+const LANES: usize = 16;
+const COUNTED: usize = 255;
+
+/// How many marks and digits there are.
+fn count(part: &[u8]) -> (usize, usize) {
+    let (mut marks, mut digits) = ([0_u8; LANES], [0_u8; LANES]);
+    let (blocks, rest) = part.as_chunks::<LANES>();
+    for block in blocks {
+        for ((marks, digits), byte) in marks.iter_mut().zip(&mut digits).zip(block) {
+            *marks += u8::from(is_mark(*byte));
+            *digits += u8::from(byte.is_ascii_digit());
+        }
     }
+    let sum = |lanes: [u8; LANES]| lanes.iter().map(|count| usize::from(*count)).sum::<usize>();
+    let among_rest = |is: fn(u8) -> bool| rest.iter().filter(|byte| is(**byte)).count();
+    (sum(marks) + among_rest(is_mark), sum(digits) + among_rest(|byte| byte.is_ascii_digit()))
+}
+
+fn is_mark(byte: u8) -> bool {
+    // without a branch, and `[` and `{` differ in one bit
+    (byte == b',') | (byte == b':') | (byte == b'"') | (byte & !0x20 == b'[')
 }
 
 struct Reader<'s, 'f, S> {
