@@ -114,6 +114,23 @@ defmodule Penstock.Event do
   def revision(%__MODULE__{metadata: %{stream_revision: revision}}), do: revision
   def revision(%__MODULE__{}), do: nil
 
+  @doc """
+  The event's place in the log of all streams; nil for one that was not read.
+
+  This is what a handler of `$all` keeps as its position. For an event that was reached by way of a link it is the link's.
+
+      iex> Penstock.Event.position(%Penstock.Event{metadata: %{commit_position: 7, prepare_position: 7}})
+      %Penstock.Position{commit: 7, prepare: 7}
+  """
+  @spec position(t) :: Penstock.Position.t() | nil
+  def position(%__MODULE__{link: %__MODULE__{} = link}), do: position(link)
+
+  def position(%__MODULE__{metadata: %{commit_position: commit, prepare_position: prepare}})
+      when is_integer(commit) and is_integer(prepare),
+      do: %Penstock.Position{commit: commit, prepare: prepare}
+
+  def position(%__MODULE__{}), do: nil
+
   @doc false
   # The stream that was read.
   @spec stream_name(t) :: String.t() | nil

@@ -36,8 +36,8 @@ defmodule Penstock.EventStore do
 
   ## Other nodes
 
-  The connection may be another node's (`{name, node}`, `{:global, name}` or a pid), if Penstock runs there. Then `append/4` and
-  `read/3` are done over there, with that connection. A subscription opens a connection from its own node: it asks for the
+  The connection may be another node's (`{name, node}`, `{:global, name}` or a pid), if Penstock runs there. Then calls are
+  done over there, with that connection. A subscription opens a connection from its own node: it asks for the
   connection string, which comes by Erlang's distribution with all that is in it, also a password, and has to lead to the
   server from here as well.
 
@@ -49,12 +49,13 @@ defmodule Penstock.EventStore do
 
   use GenServer
 
-  alias Penstock.{Error, Event, Native, Options}
-  alias Penstock.EventStore.{Connection, Settings}
+  alias Penstock.{Error, Event, Options, Position, StreamMetadata}
+  alias Penstock.EventStore.{Calls, Connection, Pages, Settings}
 
   @type connection :: GenServer.server()
   @type expectation :: :any | :no_stream | :stream_exists | non_neg_integer
-  @type appended :: %{revision: non_neg_integer | nil, position: {non_neg_integer, non_neg_integer} | nil}
+  @type appended :: %{revision: non_neg_integer | nil, position: Position.t() | nil}
+  @type deleted :: %{position: Position.t() | nil}
 
   @doc "Starts a connection; a connection string that cannot be used is `{:error, %Penstock.Error{}}`."
   @spec start_link(keyword) :: GenServer.on_start()
@@ -90,7 +91,7 @@ defmodule Penstock.EventStore do
 
   ## Options
 
-  #{Options.docs(Settings.append())}
+  #{Options.docs(Settings.write())}
 
   ## Errors
 
@@ -102,104 +103,175 @@ defmodule Penstock.EventStore do
   @spec append(connection, String.t(), Event.t() | [Event.t()], keyword) ::
           {:ok, appended} | {:error, Error.t()}
   def append(connection, stream, events, options \\ []) do
-    options = Options.validate!(options, Settings.append(), "Penstock.EventStore.append")
+    options = Options.validate!(options, Settings.write(), "Penstock.EventStore.append")
     stream = stream_name!(stream)
-    written = to_write!(events)
+    written = Calls.to_write!(events)
 
-    case Connection.find(connection) do
-      {:here, native} ->
-        reference = make_ref()
-        settings = Settings.native_append(options)
-
-        with :large <- Native.event_store_append(native, reference, stream, settings, written),
-             do: Native.event_store_append_dirty(native, reference, stream, settings, written)
-
-        reference |> await() |> explain()
-
-      {:elsewhere, node, process} ->
-        Connection.call(node, __MODULE__, :append, [process, stream, events, Map.to_list(options)])
-
-      {:error, error} ->
-        {:error, error}
-    end
+    Calls.make(connection, {:append, [stream, events, Map.to_list(options)]}, fn native ->
+      Calls.append(native, stream, written, options)
+    end)
   end
-
-  defp to_write!(%Event{} = event), do: [Event.to_write!(event)]
-
-  defp to_write!(events) do
-    if is_list(events) and not List.improper?(events),
-      do: Enum.map(events, &Event.to_write!/1),
-      else: Event.to_write!(events)
-  end
-
-  # The server's answer to an append of which it knows a part, the first event included.
-  defp explain(
-         {:error, %Error{reason: :wrong_expected_version, details: %{expected: any, actual: actual}} = error}
-       )
-       when any in [:any, :stream_exists] and is_integer(actual) do
-    message =
-      "the stream #{inspect(error.details.stream)} has some of these events already, by their ids, and not all of them, so " <>
-        "nothing was written; it is at revision #{actual}"
-
-    {:error, %{error | message: message}}
-  end
-
-  defp explain(answer), do: answer
 
   @doc """
-  Reads events of a stream.
+  Reads events of a stream, or of the log of all streams (`:all`).
+
+      Penstock.EventStore.read(store, "orders-1", direction: :backwards, from: :end, max_count: 1)
+      Penstock.EventStore.read(store, :all, filter: Penstock.Filter.by_type(prefix: "order-"))
 
   ## Options
 
   #{Options.docs(Settings.read())}
 
+  In the log, `:from` is a `Penstock.Position` instead of a revision: forwards the first event is the one at it, backwards the
+  one before it, and a position at which no event is, is refused by the server. The log has system events as well; what of it
+  is wanted says `:filter`.
+
   A stream that does not exist is `{:error, %Penstock.Error{reason: :stream_not_found}}`. Forwards from `:end` there is
-  nothing to read; `Penstock.LinearSubscription` waits for what comes.
+  nothing to read; `Penstock.LinearSubscription` waits for what comes. All events of an answer are in memory at once: for
+  more than some thousands see `stream/3`.
   """
-  @spec read(connection, String.t(), keyword) :: {:ok, [Event.t()]} | {:error, Error.t()}
+  @spec read(connection, String.t() | :all, keyword) :: {:ok, [Event.t()]} | {:error, Error.t()}
   def read(connection, stream, options \\ []) do
-    options = Options.validate!(options, Settings.read(), "Penstock.EventStore.read")
+    owner = "Penstock.EventStore.read"
+    options = options |> Options.validate!(Settings.read(), owner) |> Settings.of_target!(stream, owner)
+    target = target!(stream)
+
+    Calls.make(connection, {:read, [target, Map.to_list(options)]}, fn native ->
+      with {:ok, page} <- Calls.read(native, target, options), do: {:ok, page.events}
+    end)
+  end
+
+  @doc """
+  A lazy enumerable of the events of a stream, or of the log of all streams (`:all`).
+
+      store
+      |> Penstock.EventStore.stream("orders-1")
+      |> Enum.reduce(0, fn event, sum -> sum + event.body["total"] end)
+
+  It is read page by page, as the events are wanted: no more than a page is in memory, nothing is read ahead, and between
+  two pages nothing is open, so whoever stops early leaves nothing behind. It ends with the last event that there was when it
+  came there.
+
+  ## Options
+
+  #{Options.docs(Settings.stream())}
+
+  What `:from` is in the log: see `read/3`.
+
+  ## Errors
+
+  Enumerating raises a `Penstock.Error` where `read/3` answers one: there is no other way to tell an error from an end. Events
+  that were given before it are whole and in order.
+  """
+  @spec stream(connection, String.t() | :all, keyword) :: Enumerable.t()
+  def stream(connection, stream, options \\ []) do
+    owner = "Penstock.EventStore.stream"
+    options = options |> Options.validate!(Settings.stream(), owner) |> Settings.of_target!(stream, owner)
+    Pages.stream(connection, target!(stream), options)
+  end
+
+  @doc """
+  The revision of a stream's last event, also when that event itself can no longer be read (`$maxAge` and other limits).
+
+  ## Options
+
+  #{Options.docs(Settings.timeout())}
+
+  A stream that does not exist is `{:error, %Penstock.Error{reason: :stream_not_found}}`.
+  """
+  @spec current_revision(connection, String.t(), keyword) :: {:ok, non_neg_integer} | {:error, Error.t()}
+  def current_revision(connection, stream, options \\ []) do
+    options = Options.validate!(options, Settings.timeout(), "Penstock.EventStore.current_revision")
     stream = stream_name!(stream)
 
-    case Connection.find(connection) do
-      {:here, native} ->
-        read_here(native, stream, options)
+    Calls.make(connection, {:current_revision, [stream, Map.to_list(options)]}, fn native ->
+      Calls.current_revision(native, stream, options.timeout)
+    end)
+  end
 
-      {:elsewhere, node, process} ->
-        Connection.call(node, __MODULE__, :read, [process, stream, Map.to_list(options)])
+  @doc """
+  Deletes a stream until it is appended to again: then it goes on with the revision after its last one, and the events before
+  cannot be read any more.
 
-      {:error, error} ->
-        {:error, error}
+  What `expect:` means: see `append/4`. A stream that does not exist cannot be deleted, whatever is expected.
+
+  ## Options
+
+  #{Options.docs(Settings.write())}
+
+  ## Errors
+
+  `:wrong_expected_version`, `:stream_deleted` (of one that is tombstoned) and those of the connection. Where the answer was lost,
+  `details.may_have_been_written` is true: deleting again is no harm.
+  """
+  @spec delete(connection, String.t(), keyword) :: {:ok, deleted} | {:error, Error.t()}
+  def delete(connection, stream, options \\ []), do: delete(connection, stream, :soft, :delete, options)
+
+  @doc """
+  Deletes a stream for ever: nothing can be read from it or appended to it any more, under this name. A stream that does not
+  exist can be tombstoned too.
+
+  Options and errors are those of `delete/3`.
+  """
+  @spec tombstone(connection, String.t(), keyword) :: {:ok, deleted} | {:error, Error.t()}
+  def tombstone(connection, stream, options \\ []),
+    do: delete(connection, stream, :tombstone, :tombstone, options)
+
+  defp delete(connection, stream, deletion, function, options) do
+    options = Options.validate!(options, Settings.write(), "Penstock.EventStore.#{function}")
+    stream = stream_name!(stream)
+
+    Calls.make(connection, {function, [stream, Map.to_list(options)]}, fn native ->
+      Calls.delete(native, stream, deletion, options)
+    end)
+  end
+
+  @doc """
+  What is set for a stream: limits, rights, and whatever else; see `Penstock.StreamMetadata`.
+
+  Of a stream for which nothing is set, all is nil, its `revision` too.
+
+  ## Options
+
+  #{Options.docs(Settings.timeout())}
+  """
+  @spec get_metadata(connection, String.t(), keyword) :: {:ok, StreamMetadata.t()} | {:error, Error.t()}
+  def get_metadata(connection, stream, options \\ []) do
+    options = Options.validate!(options, Settings.timeout(), "Penstock.EventStore.get_metadata")
+    last = [from: :end, direction: :backwards, max_count: 1, json: :raw, timeout: options.timeout]
+
+    case read(connection, "$$" <> stream_name!(stream), last) do
+      {:ok, events} -> StreamMetadata.of(List.first(events))
+      {:error, %Error{reason: :stream_not_found}} -> StreamMetadata.of(nil)
+      {:error, error} -> {:error, error}
     end
   end
 
-  # Servers answer this with an error. There is nothing after the end, of a stream that is there.
-  defp read_here(native, stream, %{from: :end, direction: :forwards} = options) do
-    last = %{options | direction: :backwards, max_count: 1, json: :raw}
-    with {:ok, _last} <- read_here(native, stream, last), do: {:ok, []}
-  end
+  @doc """
+  Sets limits, rights, and whatever else for a stream, in place of all that was set; see `Penstock.StreamMetadata`.
 
-  defp read_here(native, stream, options) do
-    reference = make_ref()
-    Native.event_store_read(native, reference, stream, Settings.native_read(options))
-    await(reference)
-  end
+      Penstock.EventStore.set_metadata(store, "orders-1", %Penstock.StreamMetadata{max_count: 1000})
+
+  With `expect:` as the `revision` of what `get_metadata/3` answered nothing is overwritten that somebody else has set meanwhile;
+  it is that of the metadata, not that of the stream. (For nil, expect `:no_stream`.)
+
+  Options and errors are those of `append/4`.
+  """
+  @spec set_metadata(connection, String.t(), StreamMetadata.t(), keyword) ::
+          {:ok, appended} | {:error, Error.t()}
+  def set_metadata(connection, stream, %StreamMetadata{} = metadata, options \\ []),
+    do: append(connection, "$$" <> stream_name!(stream), StreamMetadata.to_event!(metadata), options)
+
+  @doc false
+  # For `stream/3` on another node.
+  @spec page(connection, String.t() | :all, map) :: {:ok, Calls.page()} | {:error, Error.t()}
+  def page(connection, target, options),
+    do: Calls.make(connection, {:page, [target, options]}, &Calls.read(&1, target, options))
+
+  defp target!(:all), do: :all
+  defp target!(stream), do: stream_name!(stream)
 
   defp stream_name!(stream), do: Settings.stream_name!(stream, "Penstock.EventStore: the stream's name")
-
-  # The core always answers, also when something in it panics; how long a call may take is its own matter. The answer is
-  # made of terms here, in calls that no scheduler notices.
-  defp await(reference) do
-    receive do
-      {^reference, answer} -> take(Native.event_store_answer(answer, []), answer)
-    end
-  end
-
-  defp take({:more, events}, answer), do: take(Native.event_store_answer(answer, events), answer)
-  defp take({:large, events}, answer), do: take(Native.event_store_answer_dirty(answer, events), answer)
-  defp take({:events, events}, _answer), do: {:ok, :lists.reverse(events)}
-  defp take({:appended, appended}, _answer), do: {:ok, appended}
-  defp take({:error, error}, _answer), do: {:error, Error.from_native(error)}
 
   @impl GenServer
   def init(connection_string) do

@@ -57,7 +57,11 @@ defmodule Penstock.Native do
   def event_store_append_dirty(_store, _reference, _stream, _expect, _events),
     do: :erlang.nif_error(:not_loaded)
 
-  def event_store_read(_store, _reference, _stream, _reading), do: :erlang.nif_error(:not_loaded)
+  def event_store_read(_store, _reference, _target, _reading), do: :erlang.nif_error(:not_loaded)
+
+  def event_store_delete(_store, _reference, _stream, _deletion, _writing),
+    do: :erlang.nif_error(:not_loaded)
+
   def event_store_answer(_answer, _given), do: :erlang.nif_error(:not_loaded)
   def event_store_answer_dirty(_answer, _given), do: :erlang.nif_error(:not_loaded)
 

@@ -13,7 +13,9 @@ defmodule Penstock.EventStoreTest do
 
   describe "append" do
     test "answers the last revision and its position", %{store: store} do
-      assert {:ok, %{revision: 0, position: {_, _}}} = EventStore.append(store, "s", Event.new("T", 1))
+      assert {:ok, %{revision: 0, position: %Penstock.Position{}}} =
+               EventStore.append(store, "s", Event.new("T", 1))
+
       assert {:ok, %{revision: 3}} = EventStore.append(store, "s", events(3))
     end
 
@@ -153,7 +155,8 @@ defmodule Penstock.EventStoreTest do
 
     test "refuses options that are none", %{store: store} do
       for {options, text} <- [
-            {[from: -1], ~r/:from takes :start, :end or an integer/},
+            {[from: -1],
+             ~r/:from takes :start, :end, an integer from 0 on, or of :all a Penstock.Position, got: -1/},
             {[max_count: 0], ~r/:max_count takes an integer from 1 on, got: 0/},
             {[direction: :up], ~r/:direction takes :forwards, :backwards, got: :up/},
             {[count: 1], ~r/unknown option :count; it takes :from/}

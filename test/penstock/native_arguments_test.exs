@@ -121,24 +121,64 @@ defmodule Penstock.NativeArgumentsTest do
     end
   end
 
-  @reading {:start, :forwards, 1, true, true, 1024, nil}
+  @reading {:forwards, 1, true, true, 1024, nil, nil}
   for {name, at, value, takes} <- [
-        {"from", 0, :beginning, ":start, :end, an integer from 0 to 9223372036854775807"},
-        {"from", 0, 0x8000_0000_0000_0000, ":start, :end"},
-        {"direction", 1, :forward, ":forwards, :backwards"},
-        {"direction", 1, nil, ":forwards, :backwards"},
-        {"max_count", 2, 2 ** 64, "an integer from 0"},
-        {"max_message_size", 5, 0, "an integer from 1"},
+        {"direction", 0, :forward, ":forwards, :backwards"},
+        {"direction", 0, nil, ":forwards, :backwards"},
+        {"max_count", 1, 2 ** 64, "an integer from 0"},
+        {"max_message_size", 4, 0, "an integer from 1"},
+        {"page_bytes", 5, 0, "an integer from 1"},
         {"timeout", 6, 0, "an integer from 1 to 2147483647"},
         {"timeout", 6, 2 ** 31, ":infinity or nil"}
       ] do
     test "a read with #{name} #{inspect(value)} is refused by name", %{handle: handle} do
       reading = put_elem(@reading, unquote(at), unquote(value))
+      target = {:stream, "s", :start}
 
-      error = assert_raise ArgumentError, fn -> Native.event_store_read(handle, make_ref(), "s", reading) end
+      error =
+        assert_raise ArgumentError, fn -> Native.event_store_read(handle, make_ref(), target, reading) end
 
       assert error.message =~ "#{unquote(name)} is "
       assert error.message =~ unquote(takes)
+    end
+  end
+
+  @prefix {:prefix, ["a"]}
+  for {name, target, takes} <- [
+        {"from", {:stream, "s", :beginning}, ":start, :end, an integer from 0 to 9223372036854775807"},
+        {"from", {:stream, "s", 0x8000_0000_0000_0000}, ":start, :end"},
+        {"from", {:all, 3, nil}, ":start, :end"},
+        {"from", {:all, {0x8000_0000_0000_0000, 0}, nil}, ":start, :end"},
+        {"stream", {:stream, :s, :start}, "a binary"},
+        {"the kind of a read", {:group, "s", :start}, ":stream, :all"},
+        {"filter", {:all, :start, :none}, "a tuple of four"},
+        {"filter", {:all, :start, {:stream, {:prefix, []}, 1, 1}}, "the list of prefixes is empty"},
+        {"the subject of a filter", {:all, :start, {:body, @prefix, 1, 1}}, ":stream, :type"},
+        {"the pattern of a filter", {:all, :start, {:type, {:suffix, "a"}, 1, 1}}, "{:prefix, a list"},
+        {"the pattern of a filter", {:all, :start, {:type, {:prefix, [1]}, 1, 1}}, "{:prefix, a list"},
+        {"the window of a filter", {:all, :start, {:type, @prefix, 0, 1}}, "an integer from 1 to 4294967295"},
+        {"the checkpoint interval of a filter", {:all, :start, {:type, @prefix, 1, 2 ** 32}}, "an integer"}
+      ] do
+    test "a read of #{inspect(target)} is refused by name", %{handle: handle} do
+      target = unquote(Macro.escape(target))
+
+      error =
+        assert_raise ArgumentError, fn -> Native.event_store_read(handle, make_ref(), target, @reading) end
+
+      assert error.message =~ "#{unquote(name)} is "
+      assert error.message =~ unquote(takes)
+    end
+  end
+
+  for {deletion, writing, what} <- [
+        {:hard, {:any, nil}, "deletion is :hard; it takes :soft, :tombstone"},
+        {:soft, {:some, nil}, "expect is :some"},
+        {:soft, {:any, 0}, "timeout is 0"}
+      ] do
+    test "a deletion with #{inspect({deletion, writing})} is refused by name", %{handle: handle} do
+      arguments = [handle, make_ref(), "s", unquote(deletion), unquote(Macro.escape(writing))]
+      error = assert_raise ArgumentError, fn -> apply(Native, :event_store_delete, arguments) end
+      assert error.message =~ unquote(what)
     end
   end
 end

@@ -52,6 +52,7 @@ defmodule Penstock.NativeTimesTest do
       large = Event.new("Large", %{"text" => String.duplicate("x", 300_000)})
       {:ok, _} = EventStore.append(store, "large", [large])
       {:ok, [_large]} = EventStore.read(store, "large")
+      {:ok, _} = EventStore.delete(store, "large")
       Native.error_reasons()
       {:error, _refused} = Native.event_store_open("nonsense")
       {:ok, server} = EventStore.Server.start_link(port: 0)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
+use tonic::Status;
 use uuid::Uuid;
 use wire::error::{Error, Policy, Which, was_sent};
 use wire::proto::streams::append_req::options::ExpectedStreamRevision;
@@ -17,6 +18,7 @@ use wire::proto::{Empty, StreamIdentifier, Uuid as WireUuid, uuid::Value};
 use crate::calls;
 use crate::connection::Connection;
 use crate::read::timely;
+use crate::road::Channel;
 
 /// What a stream is expected to be when it is appended to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +57,12 @@ pub struct Appended {
     pub position: Option<(u64, u64)>,
 }
 
-/// Why an append has no answer that says where its events are.
+/// Why a write has no answer that says what it came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppendError {
+pub struct WriteError {
     /// What happened.
     pub error: Error,
-    /// Whether the events may have been written all the same: the same append, with the same ids, finds out.
+    /// Whether it may have been done all the same. Of an append, the same one, with the same ids, finds out.
     pub may_be_written: bool,
 }
 
@@ -71,28 +73,43 @@ pub async fn append(
     expectation: Expectation,
     events: Vec<NewEvent>,
     time: Time,
-) -> Result<Appended, AppendError> {
+) -> Result<Appended, WriteError> {
     let name = String::from_utf8_lossy(&stream).into_owned();
     let requests = requests(stream, expectation, events);
-    let deadline = match time {
-        Time::OfConnection => connection.deadline(),
-        Time::Endless => None,
-        Time::Limited(deadline) => Some(deadline),
-    };
+    let deadline = time.deadline(connection);
     let request = connection.timely(tokio_stream::iter(requests), deadline);
+    let written = write(connection, deadline, |channel| calls::append(channel, request)).await;
+    written.and_then(|answer| {
+        appended(answer, name).map_err(|error| {
+            let may_be_written = Policy::of(&error).may_be_written;
+            WriteError { error, may_be_written }
+        })
+    })
+}
+
+/// Makes a call that writes.
+pub(crate) async fn write<F>(
+    connection: &Connection,
+    deadline: Option<Duration>,
+    call: impl FnOnce(Channel) -> F,
+) -> Result<Bytes, WriteError>
+where
+    F: Future<Output = Result<Bytes, Status>>,
+{
     let node = connection.node();
     // a call that nobody waits for any longer was sent
     let mut sent = true;
     let call = async {
-        calls::append(node.shared(), request).await.map_err(|status| {
+        call(node.shared()).await.map_err(|status| {
             sent = was_sent(&status);
             Error::from(status)
         })
     };
-    let answer = timely(&node, deadline, call).await.map_err(|error| connection.failed(&node, error));
-    answer.and_then(|answer| appended(answer, name)).map_err(|error| {
+    let answer = timely(&node, deadline, call).await;
+    answer.map_err(|error| {
+        let error = connection.failed(&node, error);
         let may_be_written = sent && Policy::of(&error).may_be_written;
-        AppendError { error, may_be_written }
+        WriteError { error, may_be_written }
     })
 }
 
@@ -105,6 +122,17 @@ pub enum Time {
     Endless,
     /// This long.
     Limited(Duration),
+}
+
+impl Time {
+    /// As a deadline for a call of this connection.
+    pub(crate) fn deadline(self, connection: &Connection) -> Option<Duration> {
+        match self {
+            Self::OfConnection => connection.deadline(),
+            Self::Endless => None,
+            Self::Limited(deadline) => Some(deadline),
+        }
+    }
 }
 
 fn requests(

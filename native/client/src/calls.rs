@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
+use prost::Message;
 use tokio_stream::Stream;
 use tonic::client::Grpc;
 use tonic::{Request, Status, Streaming};
 use wire::error::Error;
-use wire::proto::streams::{AppendReq, ReadReq};
+use wire::proto::streams::{AppendReq, DeleteReq, ReadReq, TombstoneReq};
 
 use crate::raw::RawAnswers;
 use crate::road::{Channel, Judged};
@@ -14,6 +15,8 @@ use crate::road::{Channel, Judged};
 /// The largest message that is taken by default, in bytes: an event of 16 MB with its names and metadata.
 pub const MAX_MESSAGE_SIZE: u64 = 17 * 1024 * 1024;
 const READ: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Read");
+const DELETE: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Delete");
+const TOMBSTONE: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Tombstone");
 const APPEND: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Append");
 
 /// Calls Streams.Read; the answers stay bytes, of which none may be larger than `limit`.
@@ -33,6 +36,26 @@ pub(crate) async fn append(
 ) -> Result<Bytes, Status> {
     let mut grpc = ready(channel, MAX_MESSAGE_SIZE).await?;
     Ok(grpc.client_streaming(request, APPEND, RawAnswers::default()).await?.into_inner())
+}
+
+/// Calls Streams.Delete.
+pub(crate) async fn delete(channel: Channel, request: Request<DeleteReq>) -> Result<Bytes, Status> {
+    unary(channel, request, DELETE).await
+}
+
+/// Calls Streams.Tombstone.
+pub(crate) async fn tombstone(channel: Channel, request: Request<TombstoneReq>) -> Result<Bytes, Status> {
+    unary(channel, request, TOMBSTONE).await
+}
+
+/// A call with one answer, which stays bytes.
+async fn unary<T: Message + Send + Sync + 'static>(
+    channel: Channel,
+    request: Request<T>,
+    path: PathAndQuery,
+) -> Result<Bytes, Status> {
+    let mut grpc = ready(channel, MAX_MESSAGE_SIZE).await?;
+    Ok(grpc.unary(request, path, RawAnswers::default()).await?.into_inner())
 }
 
 async fn ready(channel: Channel, limit: u64) -> Result<Grpc<Judged>, Status> {

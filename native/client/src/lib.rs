@@ -3,12 +3,13 @@
 //! - [`Connection`]: which node of a server is used, made with [`Settings`]; short calls share a channel, each long read
 //!   has its own
 //! - [`run`]: the task of a subscription, which feeds a [`Sink`]
-//! - [`Read`], [`append`]: the short calls
+//! - [`Read`], [`append`], [`delete`]: the short calls
 //! - [`settle`]: an answer to whoever waits, whatever becomes of a call
 
 mod append;
 mod calls;
 mod connection;
+mod delete;
 mod hello;
 mod locate;
 mod node;
@@ -21,13 +22,14 @@ mod settings;
 mod sink;
 mod subscription;
 
-pub use append::{AppendError, Appended, Expectation, NewEvent, Time, append};
+pub use append::{Appended, Expectation, NewEvent, Time, WriteError, append};
 pub use calls::MAX_MESSAGE_SIZE;
 pub use connection::Connection;
+pub use delete::{Deletion, delete};
 pub use owed::{Outcome, settle};
-pub use read::{ReadLimits, read_stream};
-pub use reader_core::{Counts, OnBeyond};
-pub use requests::{Direction, From, Read};
+pub use read::{Page, ReadLimits, read_events};
+pub use reader_core::{Counts, Filter, InvalidFilter, LogPosition, OnBeyond, Pattern, Subject};
+pub use requests::{Direction, From, Read, What};
 pub use settings::{Settings, Unsupported};
 pub use sink::{Batch, Report, Sink};
 pub use subscription::{PATIENCE, Subscription, run};

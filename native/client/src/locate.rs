@@ -11,7 +11,7 @@ use wire::recorded::{Head, position_of};
 
 use crate::calls::{MAX_MESSAGE_SIZE, read};
 use crate::connection::Connection;
-use crate::requests::{Direction, From, Read, last_of_log};
+use crate::requests::{Direction, From, Read, What, last_of_log};
 use crate::road::Channel;
 
 /// How one looks for an end.
@@ -102,8 +102,8 @@ impl Search {
 
 /// The last event of a stream.
 fn last_of(stream: Bytes) -> ReadReq {
-    let direction = Direction::Backwards;
-    Read { stream, from: From::End, direction, count: 1, resolve_links: false }.request()
+    let what = What::Stream { name: stream, from: From::End };
+    Read { what, direction: Direction::Backwards, count: 1, resolve_links: false }.request()
 }
 
 /// The largest revision there is, as `$tb` in its metadata, is how a deleted stream is known.

@@ -1,4 +1,4 @@
-//! Reading a stream to an end that is asked for.
+//! Reading to an end that is asked for.
 
 use std::time::Duration;
 
@@ -6,32 +6,45 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout};
 use wire::error::{Error, Which};
-use wire::recorded::{Head, position_of};
+use wire::recorded::{Head, Place, position_of};
 
 use crate::calls::read;
 use crate::connection::{Connection, Spoken};
 use crate::node::Node;
-use crate::requests::{Direction, Read};
+use crate::requests::{Direction, Read, What};
 
 /// What a read may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimits {
     /// How large a message may be, in bytes.
     pub message: u64,
+    /// So many bytes of events, and the read ends with the one that makes them full; `None`: with the last one.
+    pub page: Option<u64>,
     /// How long the whole read may take; `None`: as long as no answer takes longer than the connection's deadline.
     pub timeout: Option<Duration>,
 }
 
-/// The events of a read, undecoded; `None` when the stream does not exist.
+/// What a read came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The events, undecoded.
+    pub events: Vec<Bytes>,
+    /// The last revision of the stream that was read, where the server says so.
+    pub last_revision: Option<u64>,
+    /// It ended before the read did, as it is full.
+    pub is_full: bool,
+}
+
+/// The events of a read; `None` when the stream does not exist.
 ///
 /// The connection's deadline is for each answer, not for all of them: a long read is not a slow one.
-pub async fn read_stream(
+pub async fn read_events(
     connection: &Connection,
     what: &Read,
     limits: ReadLimits,
-) -> Result<Option<Vec<Bytes>>, Error> {
+) -> Result<Option<Page>, Error> {
     let node = connection.node();
-    let answer = timely(&node, limits.timeout, read_all(connection, &node, what, limits.message)).await;
+    let answer = timely(&node, limits.timeout, read_all(connection, &node, what, limits)).await;
     answer.map_err(|error| connection.failed(&node, error))
 }
 
@@ -39,35 +52,39 @@ async fn read_all(
     connection: &Connection,
     node: &Node,
     what: &Read,
-    limit: u64,
-) -> Result<Option<Vec<Bytes>>, Error> {
+    limits: ReadLimits,
+) -> Result<Option<Page>, Error> {
     let deadline = connection.deadline();
-    let opening = read(node.shared(), connection.request(what.request()), limit);
+    let opening = read(node.shared(), connection.request(what.request()), limits.message);
     let mut answers = timely(node, deadline, opening).await?;
-    let mut events = Vec::new();
+    let mut page = Page { events: Vec::new(), last_revision: None, is_full: false };
+    let mut bytes = 0;
     let mut next = Which::First;
     loop {
         let Some(answer) = timely(node, deadline, async { Ok(answers.next().await) }).await? else {
-            return Ok(Some(events));
+            return Ok(Some(page));
         };
         let answer = answer.map_err(|status| Error::from(status).at(next))?;
         match position_of(&answer) {
-            Ok(Head::Event(_)) if events.len() as u64 == what.count => {
+            Ok(Head::Event(_)) if page.events.len() as u64 == what.count => {
                 let message = format!("it is one more than the {} that were asked for", what.count);
                 return Err(Error::Undecodable { what: next, message });
             }
             Ok(Head::Event(place)) => {
-                next = match what.direction {
-                    Direction::Forwards => Which::After(place.revision),
-                    Direction::Backwards => Which::Before(place.revision),
-                };
-                events.push(answer);
+                next = following(what, place);
+                bytes += answer.len() as u64;
+                page.events.push(answer);
+                // what is left of the call is cancelled with it
+                if limits.page.is_some_and(|most| bytes >= most) {
+                    page.is_full = true;
+                    return Ok(Some(page));
+                }
             }
             Ok(Head::StreamNotFound) => return Ok(None),
-            // where the stream begins and ends, what belongs to subscriptions, and what is new
+            Ok(Head::LastStreamPosition(revision)) => page.last_revision = Some(revision),
+            // where reading begins, what belongs to subscriptions, and what is new
             Ok(
                 Head::FirstStreamPosition(_)
-                | Head::LastStreamPosition(_)
                 | Head::LastAllPosition { .. }
                 | Head::Confirmation(_)
                 | Head::CaughtUp
@@ -77,6 +94,16 @@ async fn read_all(
             ) => {}
             Err(error) => return Err(Error::Undecodable { what: next, message: error.to_string() }),
         }
+    }
+}
+
+/// The event that comes after the one at this place.
+fn following(read: &Read, Place { revision, commit, prepare }: Place) -> Which {
+    match (&read.what, read.direction) {
+        (What::Stream { .. }, Direction::Forwards) => Which::After(revision),
+        (What::Stream { .. }, Direction::Backwards) => Which::Before(revision),
+        (What::All { .. }, Direction::Forwards) => Which::AfterLog { commit, prepare },
+        (What::All { .. }, Direction::Backwards) => Which::BeforeLog { commit, prepare },
     }
 }
 

@@ -25,24 +25,41 @@ pub enum Direction {
     Backwards,
 }
 
-/// Where a read begins. Positions are inclusive.
+/// Where a read begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum From<P = u64> {
     /// With the first event.
     Start,
     /// With the last event; forwards there is none from here.
     End,
-    /// With the event of this revision.
-    Revision(u64),
+    /// With the event at this place. Backwards in the log, with the one before it.
+    At(P),
 }
 
-/// A read of one stream.
+/// What is read, and from where.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// One stream.
+    Stream {
+        /// Its name.
+        name: Bytes,
+        /// Where to begin.
+        from: From,
+    },
+    /// The log of all streams.
+    All {
+        /// Where to begin.
+        from: From<LogPosition>,
+        /// Which of its events; `None` for every one.
+        filter: Option<Filter>,
+    },
+}
+
+/// A read.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// The stream's name.
-    pub stream: Bytes,
-    /// Where to begin.
-    pub from: From,
+    /// What is read, and from where.
+    pub what: What,
     /// Which way.
     pub direction: Direction,
     /// How many events at most.
@@ -52,22 +69,41 @@ pub struct Read {
 }
 
 impl Read {
+    /// The name under which errors speak of it.
+    pub fn name(&self) -> String {
+        match &self.what {
+            What::Stream { name, .. } => String::from_utf8_lossy(name).into_owned(),
+            What::All { .. } => "$all".into(),
+        }
+    }
+
     pub(crate) fn request(&self) -> ReadReq {
-        let from = match self.from {
-            From::Start => RevisionOption::Start(Empty {}),
-            From::End => RevisionOption::End(Empty {}),
-            From::Revision(revision) => RevisionOption::Revision(revision),
+        let (what, filter) = match &self.what {
+            What::Stream { name, from } => {
+                let from = match *from {
+                    From::Start => RevisionOption::Start(Empty {}),
+                    From::End => RevisionOption::End(Empty {}),
+                    From::At(revision) => RevisionOption::Revision(revision),
+                };
+                (stream(name, from), no_filter())
+            }
+            What::All { from, filter } => {
+                let from = match *from {
+                    From::Start => AllOption::Start(Empty {}),
+                    From::End => AllOption::End(Empty {}),
+                    From::At(position) => at(position),
+                };
+                (log(from), maybe_filter(filter.as_ref()))
+            }
         };
-        let count = CountOption::Count(self.count);
-        request(stream(&self.stream, from), self.direction, count, no_filter(), self.resolve_links)
+        request(what, self.direction, CountOption::Count(self.count), filter, self.resolve_links)
     }
 }
 
 /// The last event of the log.
 pub(crate) fn last_of_log() -> ReadReq {
-    let log = AllOptions { all_option: Some(AllOption::End(Empty {})) };
     let count = CountOption::Count(1);
-    request(StreamOption::All(log), Direction::Backwards, count, no_filter(), false)
+    request(log(AllOption::End(Empty {})), Direction::Backwards, count, no_filter(), false)
 }
 
 /// A subscription.
@@ -75,11 +111,7 @@ pub(crate) fn subscribe(target: &Target, resolve_links: bool) -> ReadReq {
     let count = CountOption::Subscription(SubscriptionOptions {});
     let (what, filter) = match target {
         Target::Stream { name, from } => (stream(name, from_revision(*from)), no_filter()),
-        Target::All { from, filter } => {
-            let log = AllOptions { all_option: Some(from_position(*from)) };
-            let filter = filter.as_ref().map_or_else(no_filter, |it| FilterOption::Filter(filtered(it)));
-            (StreamOption::All(log), filter)
-        }
+        Target::All { from, filter } => (log(from_position(*from)), maybe_filter(filter.as_ref())),
     };
     request(what, Direction::Forwards, count, filter, resolve_links)
 }
@@ -96,10 +128,20 @@ fn from_position(from: Start<LogPosition>) -> AllOption {
     match from {
         Start::Beginning => AllOption::Start(Empty {}),
         Start::End => AllOption::End(Empty {}),
-        Start::After(LogPosition { commit, prepare }) => {
-            AllOption::Position(WirePosition { commit_position: commit, prepare_position: prepare })
-        }
+        Start::After(position) => at(position),
     }
+}
+
+fn at(LogPosition { commit, prepare }: LogPosition) -> AllOption {
+    AllOption::Position(WirePosition { commit_position: commit, prepare_position: prepare })
+}
+
+fn log(from: AllOption) -> StreamOption {
+    StreamOption::All(AllOptions { all_option: Some(from) })
+}
+
+fn maybe_filter(filter: Option<&Filter>) -> FilterOption {
+    filter.map_or_else(no_filter, |filter| FilterOption::Filter(filtered(filter)))
 }
 
 fn filtered(filter: &Filter) -> FilterOptions {

@@ -6,8 +6,9 @@ mod support;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use client::{Direction, Expectation, From, MAX_MESSAGE_SIZE, Read, ReadLimits, Time, read_stream};
+use client::{
+    Direction, Expectation, From, MAX_MESSAGE_SIZE, Page, Read, ReadLimits, Time, What, read_events,
+};
 use h2::Reason;
 use support::*;
 use tokio::net::TcpListener;
@@ -72,8 +73,8 @@ async fn a_call_ends_when_its_own_time_is_over_whatever_the_connection_says() {
         .await
         .expect_err("in time");
     assert_eq!((failed.error.reason(), failed.may_be_written), ("deadline_exceeded", true));
-    let limits = ReadLimits { message: MAX_MESSAGE_SIZE, timeout: Some(time) };
-    let error = read_stream(&connection, &whole(), limits).await.expect_err("in time");
+    let limits = ReadLimits { message: MAX_MESSAGE_SIZE, page: None, timeout: Some(time) };
+    let error = read_events(&connection, &whole(), limits).await.expect_err("in time");
     assert_eq!(error.reason(), "deadline_exceeded");
     let shown = error.to_string();
     assert!(shown.contains(&address.to_string()) && shown.contains("within 100 ms"), "{shown}");
@@ -81,18 +82,17 @@ async fn a_call_ends_when_its_own_time_is_over_whatever_the_connection_says() {
 
 fn whole() -> Read {
     Read {
-        stream: "s".into(),
-        from: From::Start,
+        what: What::Stream { name: "s".into(), from: From::Start },
         direction: Direction::Forwards,
         count: 100,
         resolve_links: true,
     }
 }
 
-async fn read(says: Vec<Say>) -> Result<Option<Vec<Bytes>>, Error> {
+async fn read(says: Vec<Say>) -> Result<Option<Page>, Error> {
     let address = answerer(vec![says]).await;
-    let limits = ReadLimits { message: 1024, timeout: None };
-    read_stream(&connection(address), &whole(), limits).await
+    let limits = ReadLimits { message: 1024, page: None, timeout: None };
+    read_events(&connection(address), &whole(), limits).await
 }
 
 #[tokio::test]
@@ -112,16 +112,16 @@ async fn a_read_that_is_cut_is_never_taken_for_a_whole_one() {
         assert_eq!((error.reason(), error.retryable()), ("unavailable", true), "{what}: {error}");
     }
     let says = vec![GRPC, Say::Data([first, second].concat()), ok()];
-    assert_eq!(read(says).await.map(|events| events.map(|events| events.len())), Ok(Some(2)));
+    assert_eq!(read(says).await.map(|page| page.map(|page| page.events.len())), Ok(Some(2)));
 }
 
 #[tokio::test]
 async fn a_read_takes_no_more_events_than_it_asked_for() {
     let says = vec![GRPC, Say::Data([event_at(0), event_at(1)].concat()), Say::Silence];
     let address = answerer(vec![says]).await;
-    let limits = ReadLimits { message: MAX_MESSAGE_SIZE, timeout: None };
+    let limits = ReadLimits { message: MAX_MESSAGE_SIZE, page: None, timeout: None };
     let one = Read { count: 1, ..whole() };
-    let error = read_stream(&connection(address), &one, limits).await.expect_err("one too many");
+    let error = read_events(&connection(address), &one, limits).await.expect_err("one too many");
     let expected =
         "the message after revision 0 cannot be decoded: it is one more than the 1 that were asked for";
     assert_eq!((error.reason(), error.to_string().as_str()), ("protocol", expected));

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use client::{Direction, Expectation, From, MAX_MESSAGE_SIZE, Read, ReadLimits, Time, read_stream};
+use client::{Direction, Expectation, From, MAX_MESSAGE_SIZE, Read, ReadLimits, Time, What, read_events};
 use reader_core::{Start, State};
 use server::Injection;
 use support::*;
@@ -19,10 +19,10 @@ fn refuse(code: tonic::Code) -> Injection {
 }
 
 async fn count(connection: &client::Connection, stream: &str) -> Option<usize> {
-    let (from, direction) = (From::Start, Direction::Forwards);
-    let read = Read { stream: stream.to_owned().into(), from, direction, count: 100, resolve_links: true };
-    let limits = ReadLimits { message: MAX_MESSAGE_SIZE, timeout: None };
-    read_stream(connection, &read, limits).await.expect("read").map(|events| events.len())
+    let what = What::Stream { name: stream.to_owned().into(), from: From::Start };
+    let read = Read { what, direction: Direction::Forwards, count: 100, resolve_links: true };
+    let limits = ReadLimits { message: MAX_MESSAGE_SIZE, page: None, timeout: None };
+    read_events(connection, &read, limits).await.expect("read").map(|page| page.events.len())
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod support;
 
 use std::net::SocketAddr;
 
-use client::{Direction, From, MAX_MESSAGE_SIZE, Read, ReadLimits, read_stream};
+use client::{Direction, From, MAX_MESSAGE_SIZE, Read, ReadLimits, What, read_events};
 use reader_core::Start;
 use support::{Road as Cut, *};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -122,19 +122,18 @@ async fn calls_to_a_peer_that_speaks_something_else_are_always_told_so() {
     road.meets(Some(Peer::Says(PAGE_OF_HTTP_1)));
     let address = road.address;
     let what = Read {
-        stream: "s".into(),
-        from: From::Start,
+        what: What::Stream { name: "s".into(), from: From::Start },
         direction: Direction::Forwards,
         count: 1,
         resolve_links: true,
     };
     for _ in 0..40 {
         let connection = connection(address);
-        let limits = ReadLimits { message: MAX_MESSAGE_SIZE, timeout: None };
+        let limits = ReadLimits { message: MAX_MESSAGE_SIZE, page: None, timeout: None };
         let (read, append, again) = tokio::join!(
-            read_stream(&connection, &what, limits),
+            read_events(&connection, &what, limits),
             append(&connection, "s", vec![event(b"1")]),
-            read_stream(&connection, &what, limits),
+            read_events(&connection, &what, limits),
         );
         let append = append.expect_err("no server");
         assert!(append.may_be_written);

@@ -2,15 +2,14 @@
 //! is asked for with the calls of `answer`.
 
 mod answer;
+mod deleting;
+mod reading;
 
 use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{
-    Connection, Direction, Expectation, From, NewEvent, Outcome, Read, ReadLimits, Settings, Time, append,
-    read_stream, settle,
-};
+use client::{Connection, Expectation, NewEvent, Outcome, Settings, Time, append, settle};
 use producer_core::Budget;
 use rustler::{Atom, Binary, Encoder, Env, ListIterator, NifResult, OwnedEnv, Resource, ResourceArc, Term};
 use uuid::Uuid;
@@ -22,7 +21,7 @@ use crate::{argument, error, runtime};
 
 mod atoms {
     rustler::atoms! {
-        ok, error, large, nil, infinity, any, no_stream, stream_exists, start, end, forwards, backwards,
+        ok, error, large, nil, infinity, any, no_stream, stream_exists,
     }
 }
 
@@ -168,49 +167,6 @@ fn new_event((id, event_type, content_type, data, custom_metadata): Event<'_>) -
 fn bytes(what: &str, got: Term<'_>) -> NifResult<Bytes> {
     let binary: Binary<'_> = argument::any(what, got, "a binary")?;
     Ok(Bytes::copy_from_slice(binary.as_slice()))
-}
-
-/// From where, which way, how many, with links resolved, with bodies decoded, the largest message, how long.
-type Reading<'a> = (Term<'a>, Term<'a>, Term<'a>, bool, bool, Term<'a>, Term<'a>);
-
-#[rustler::nif]
-fn event_store_read<'a>(
-    env: Env<'a>,
-    store: ResourceArc<StoreConnection>,
-    reference: Term<'a>,
-    stream: Term<'a>,
-    reading: Reading<'a>,
-) -> NifResult<Atom> {
-    let _timed = timed!(env, "event_store_read");
-    let (from, direction, count, resolve_links, decode, message, time) = reading;
-    let directions = [(atoms::forwards(), Direction::Forwards), (atoms::backwards(), Direction::Backwards)];
-    let read = Read {
-        stream: bytes("stream", stream)?,
-        from: place(from)?,
-        direction: argument::one_of("direction", direction, &directions)?,
-        count: argument::number("max_count", count, 0..=u64::MAX)?,
-        resolve_links,
-    };
-    let limits = ReadLimits {
-        message: argument::number("max_message_size", message, 1..=u64::from(u32::MAX))?,
-        timeout: match limit(time)? {
-            Time::Limited(timeout) => Some(timeout),
-            Time::OfConnection | Time::Endless => None,
-        },
-    };
-    let connection = store.connection.clone();
-    answer(env, reference, async move {
-        match read_stream(&connection, &read, limits).await {
-            Ok(Some(events)) => Answer::Events { messages: events.into_iter(), decode },
-            Ok(None) => Answer::Missing(String::from_utf8_lossy(&read.stream).into_owned()),
-            Err(error) => Answer::Failed(error),
-        }
-    })
-}
-
-fn place(from: Term<'_>) -> NifResult<From> {
-    let named = [(atoms::start(), From::Start), (atoms::end(), From::End)];
-    argument::one_of_or_revision("from", from, &named, From::Revision)
 }
 
 /// Runs the call on the runtime and tells the caller that there is an answer, whatever becomes of it.

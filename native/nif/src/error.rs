@@ -2,7 +2,7 @@
 
 use std::io;
 
-use client::AppendError;
+use client::WriteError;
 use rustler::{Atom, Encoder, Env, Term};
 use wire::error::{At, Error, Expected, Reason, Which};
 
@@ -11,7 +11,7 @@ use crate::account::timed;
 mod atoms {
     rustler::atoms! {
         stream, expected, actual, maximum, host, port, code, any, no_stream, stream_exists, size, revision,
-        after_revision, after_position, before_revision, position, last_revision, nil, may_have_been_written,
+        after_revision, after_position, before_revision, before_position, position, last_revision, nil, may_have_been_written,
     }
 }
 
@@ -34,14 +34,24 @@ pub fn term<'a>(env: Env<'a>, error: &Error) -> Term<'a> {
 }
 
 /// The term of an error of an append.
-pub fn append_term<'a>(env: Env<'a>, failed: &AppendError) -> Term<'a> {
+pub fn append_term<'a>(env: Env<'a>, failed: &WriteError) -> Term<'a> {
+    let then =
+        "the events may have been written: to append the same events, with the same ids, again finds out";
+    write_term(env, failed, then)
+}
+
+/// The term of an error of a deletion.
+pub fn deletion_term<'a>(env: Env<'a>, failed: &WriteError) -> Term<'a> {
+    write_term(env, failed, "the stream may have been deleted")
+}
+
+/// `then` says what may have happened all the same.
+fn write_term<'a>(env: Env<'a>, failed: &WriteError, then: &str) -> Term<'a> {
     if !failed.may_be_written {
         return term(env, &failed.error);
     }
     let error = &failed.error;
-    let message = format!(
-        "{error}; the events may have been written: to append the same events, with the same ids, again finds out"
-    );
+    let message = format!("{error}; {then}");
     let mut details = details(env, error);
     details.push((atoms::may_have_been_written(), true.encode(env)));
     of(env, error.kind(), &message, error.retryable(), &details)
@@ -129,6 +139,9 @@ fn which(env: Env<'_>, which: Which) -> Vec<(Atom, Term<'_>)> {
             vec![(atoms::after_position(), at(env, At::Log { commit, prepare }))]
         }
         Which::Before(revision) => vec![(atoms::before_revision(), revision.encode(env))],
+        Which::BeforeLog { commit, prepare } => {
+            vec![(atoms::before_position(), at(env, At::Log { commit, prepare }))]
+        }
         Which::First => vec![(atoms::after_revision(), atoms::nil().encode(env))],
         Which::Answer => Vec::new(),
     }

@@ -24,6 +24,7 @@ mod event_term;
 mod frame;
 mod json;
 mod linear;
+mod log;
 mod producer;
 mod runtime;
 mod server;

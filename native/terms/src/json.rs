@@ -42,10 +42,10 @@ pub fn write<'f, S: TermSink<'f>>(sink: &mut S, text: &[u8]) -> Result<(), Error
 ///
 /// What costs is the number of terms, of which each has a mark before it, and digits; all else is passed by.
 pub fn weight(text: &[u8]) -> usize {
-    let (marks, digits) = text
-        .chunks(LANES * COUNTED)
-        .map(count)
-        .fold((0, 0), |(marks, digits), (more_marks, more_digits)| (marks + more_marks, digits + more_digits));
+    let (marks, digits) =
+        text.chunks(LANES * COUNTED).map(count).fold((0, 0), |(marks, digits), (more_marks, more_digits)| {
+            (marks + more_marks, digits + more_digits)
+        });
     text.len() + 15 * marks + 5 * digits
 }
 

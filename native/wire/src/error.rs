@@ -207,6 +207,13 @@ pub enum Which {
     },
     /// The one after the event of this revision, in a read backwards.
     Before(u64),
+    /// The one after the event at this position of the log, in a read backwards.
+    BeforeLog {
+        /// The commit position.
+        commit: u64,
+        /// The prepare position.
+        prepare: u64,
+    },
     /// The first one.
     First,
     /// The answer of a call that is no read.
@@ -229,6 +236,9 @@ impl fmt::Display for Which {
                 write!(f, "the message after position C:{commit}/P:{prepare}")
             }
             Self::Before(revision) => write!(f, "the message before revision {revision}"),
+            Self::BeforeLog { commit, prepare } => {
+                write!(f, "the message before position C:{commit}/P:{prepare}")
+            }
             Self::First => f.write_str("the first message"),
             Self::Answer => f.write_str("the answer"),
         }

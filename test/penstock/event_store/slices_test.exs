@@ -52,13 +52,14 @@ defmodule Penstock.EventStore.SlicesTest do
   test "a caller that dies with an answer half taken harms nobody", %{store: store} do
     append(store, for(number <- 1..2000, do: Event.new("T", number)))
     {:here, native} = EventStore.Connection.find(store)
-    reading = {:start, :forwards, 5000, true, true, 1_000_000, nil}
+    target = {:stream, "s", :start}
+    reading = {:forwards, 5000, true, true, 1_000_000, nil, nil}
     test = self()
 
     {caller, monitor} =
       spawn_monitor(fn ->
         reference = make_ref()
-        :ok = Native.event_store_read(native, reference, "s", reading)
+        :ok = Native.event_store_read(native, reference, target, reading)
         assert_receive {^reference, answer}, 60_000
         {:more, events} = Native.event_store_answer(answer, [])
         send(test, {:taken, length(events)})
@@ -67,7 +68,7 @@ defmodule Penstock.EventStore.SlicesTest do
     assert_receive {:taken, count} when count in 1..@most, 60_000
     assert_receive {:DOWN, ^monitor, :process, ^caller, :normal}
     # nobody waits for the answer of one that dies before it comes
-    {caller, monitor} = spawn_monitor(fn -> Native.event_store_read(native, make_ref(), "s", reading) end)
+    {caller, monitor} = spawn_monitor(fn -> Native.event_store_read(native, make_ref(), target, reading) end)
 
     assert_receive {:DOWN, ^monitor, :process, ^caller, :normal}
     assert {:ok, events} = EventStore.read(store, "s", max_count: 5000)

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use client::{
-    AppendError, Appended, Batch, Connection, Counts, Expectation, MAX_MESSAGE_SIZE, NewEvent, OnBeyond,
-    PATIENCE, Report, Settings, Sink, Subscription, Time, run,
+    Appended, Batch, Connection, Counts, Expectation, MAX_MESSAGE_SIZE, NewEvent, OnBeyond, PATIENCE, Report,
+    Settings, Sink, Subscription, Time, WriteError, run,
 };
 use reader_core::{Backoff, Beyond, LogPosition, Place, Position, Start, State, Target};
 use server::{Options, Server, Storage};
@@ -54,7 +54,7 @@ pub async fn append(
     connection: &Connection,
     stream: &str,
     events: Vec<NewEvent>,
-) -> Result<Appended, AppendError> {
+) -> Result<Appended, WriteError> {
     let stream = Bytes::copy_from_slice(stream.as_bytes());
     client::append(connection, stream, Expectation::Any, events, Time::OfConnection).await
 }

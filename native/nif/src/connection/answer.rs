@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::vec::IntoIter;
 
 use bytes::Bytes;
-use client::{AppendError, Appended};
+use client::{Appended, WriteError};
 use producer_core::Budget;
 use rustler::{Atom, Encoder, Env, Resource, ResourceArc, Term};
 use wire::error::Error;
@@ -18,18 +18,17 @@ use crate::event_term::{Bodies, Encoder as EventEncoder, readable};
 use crate::frame::Frame;
 
 mod atoms {
-    rustler::atoms! { appended, events, more, large, error, nil, revision, position }
+    rustler::atoms! { appended, deleted, events, more, large, error, nil, revision, position }
 }
 
 /// What a call came to; each part of it is given once.
 pub enum Answer {
     Appended(Appended),
-    NotAppended(AppendError),
-    /// The messages of a read, in order.
-    Events {
-        messages: IntoIter<Bytes>,
-        decode: bool,
-    },
+    NotAppended(WriteError),
+    /// Where in the log that stands.
+    Deleted(Option<(u64, u64)>),
+    NotDeleted(WriteError),
+    Events(Events),
     /// There is no stream of this name.
     Missing(String),
     Failed(Error),
@@ -37,12 +36,23 @@ pub enum Answer {
     Lost,
 }
 
+/// What a read came to.
+pub struct Events {
+    /// The messages, in order.
+    pub messages: IntoIter<Bytes>,
+    pub decode: bool,
+    /// The last revision of the stream that was read, if that is known.
+    pub last_revision: Option<u64>,
+    /// It ended before the read did.
+    pub is_full: bool,
+}
+
 impl Answer {
     /// How many bytes of text a caller is given at once.
     fn text(&self) -> usize {
         match self {
-            Self::Appended(_) | Self::Events { .. } | Self::Panicked | Self::Lost => 0,
-            Self::NotAppended(failed) => failed.error.to_string().len(),
+            Self::Appended(_) | Self::Deleted(_) | Self::Events(_) | Self::Panicked | Self::Lost => 0,
+            Self::NotAppended(failed) | Self::NotDeleted(failed) => failed.error.to_string().len(),
             Self::Missing(name) => name.len(),
             Self::Failed(error) => error.to_string().len(),
         }
@@ -71,7 +81,7 @@ impl Drop for CallAnswer {
     fn drop(&mut self) {
         let _timed = timed!(free "event_store_answer_free");
         let answer = self.answer.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Answer::Events { messages, .. } = answer
+        if let Answer::Events(Events { messages, .. }) = answer
             && messages.len() >= SLOW_TO_FREE
         {
             drop_later(std::mem::take(messages));
@@ -81,8 +91,8 @@ impl Drop for CallAnswer {
 
 /// What comes next of an answer, for a caller that has been `given` events, the last one first:
 ///
-/// - `{:appended, map}`, `{:error, error}`: that is all;
-/// - `{:events, given}`: these were the last ones; `{:more, given}`: there are more;
+/// - `{:appended, map}`, `{:deleted, position}`, `{:error, error}`: that is all;
+/// - `{:events, given, last_revision, full?}`: these were the last ones; `{:more, given}`: there are more;
 /// - `{:large, given}`: what comes next takes longer than an ordinary call may.
 #[rustler::nif]
 fn event_store_answer<'a>(env: Env<'a>, answer: ResourceArc<CallAnswer>, given: Term<'a>) -> Term<'a> {
@@ -118,10 +128,15 @@ fn next<'a>(env: Env<'a>, answer: &CallAnswer, given: Term<'a>, mut budget: Budg
             let map = Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env));
             (atoms::appended(), map).encode(env)
         }
-        Answer::Events { messages, decode } => match slice(env, messages, *decode, given, budget) {
+        Answer::Deleted(position) => (atoms::deleted(), *position).encode(env),
+        Answer::Events(events) => match slice(env, &mut events.messages, events.decode, given, budget) {
+            Ok((next, given)) if next == atoms::events() => {
+                (next, given, events.last_revision, events.is_full).encode(env)
+            }
             Ok((next, given)) => (next, given).encode(env),
             Err(cause) => failure(env, error::term(env, &cause)),
         },
+        Answer::NotDeleted(failed) => failure(env, error::deletion_term(env, failed)),
         Answer::NotAppended(failed) => failure(env, error::append_term(env, failed)),
         Answer::Missing(name) => failure(env, error::stream_not_found(env, name)),
         Answer::Failed(cause) => failure(env, error::term(env, cause)),
