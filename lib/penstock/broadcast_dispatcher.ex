@@ -29,22 +29,25 @@ defmodule Penstock.BroadcastDispatcher do
 
   ## Options of a subscription
 
-    * `:selector` - a function of the event; the consumer gets those events for which it returns neither `false`
-      nor `nil`. What it does not get takes nothing from its demand.
-    * `:filter` - the same and more, with every dispatcher: see `Penstock.Dispatcher`.
-    * `:lag` - what becomes of the others when this consumer waits for fewer events than they do:
-        * `:block`, the default - they wait for it;
-        * `{:drop_oldest, n}` - they go on; the last `n` events that it has missed are kept for it, older ones are
-          dropped, with a warning in the log and an event of `Penstock.Telemetry`;
-        * `:cancel` - they go on, and its subscription is cancelled with the reason `:lagging`.
-
-      Where no consumer blocks, the one that waits for most sets the pace. A dashboard that must not slow down who
-      writes the books:
-
-          Penstock.Stage.sync_subscribe(dashboard, to: announcer, lag: {:drop_oldest, 100}, cancel: :transient)
+  #{Penstock.Options.docs(Penstock.Stage.Options.filter())}
+  #{Penstock.Options.docs(Penstock.Stage.Options.broadcast())}
 
   A selector runs in the producer. When it fails, that subscription is cancelled with the reason
   `{:filter_failed, exception}`, without the events at hand; the producer and the other consumers go on.
+
+  ## Who lags behind
+
+  What becomes of the others when a consumer waits for fewer events than they do is told by its `:lag`:
+
+    * `:block` - they wait for it;
+    * `{:drop_oldest, n}` - they go on; the last `n` events that it has missed are kept for it, older ones are
+      dropped, with a warning in the log and an event of `Penstock.Telemetry`;
+    * `:cancel` - they go on, and its subscription is cancelled with the reason `:lagging`.
+
+  Where no consumer blocks, the one that waits for most sets the pace. A dashboard that must not slow down who
+  writes the books:
+
+      Penstock.Stage.sync_subscribe(dashboard, to: announcer, lag: {:drop_oldest, 100}, cancel: :transient)
 
   A process can subscribe once. Its second subscription is cancelled with the reason `:already_subscribed`, for
   which no consumer ends.

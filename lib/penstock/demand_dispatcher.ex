@@ -45,7 +45,9 @@ defmodule Penstock.DemandDispatcher do
 
       {:producer, state, dispatcher: {Penstock.DemandDispatcher, rate: {100, 1000}}}
 
-  A subscription takes `:filter`, to say which events it wants: see `Penstock.Dispatcher`.
+  ## Options of a subscription
+
+  #{Penstock.Options.docs(Penstock.Stage.Options.filter())}
   """
 
   @doc false

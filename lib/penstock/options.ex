@@ -26,7 +26,9 @@ defmodule Penstock.Options do
           | {:in, [term]}
           | {:or, term, type}
           | {:check, (term -> boolean), takes :: String.t()}
-          | {:cast, (term -> {:ok, term} | {:error, message :: String.t()}), takes :: String.t()}
+          # Without a message, what it takes is said. What is long to say is said by a function.
+          | {:cast, (term -> {:ok, term} | {:error, message :: String.t() | nil}),
+             takes :: String.t() | (() -> String.t())}
           | {:keyword, schema}
   @type schema :: [{atom, keyword}]
 

@@ -52,8 +52,8 @@ defmodule Penstock.PartitionDispatcher do
 
   ## Options of a subscription
 
-    * `:partition` - required: the name of the partition.
-    * `:filter` - which events the consumer wants: see `Penstock.Dispatcher`.
+  #{Penstock.Options.docs(Penstock.Stage.Options.partition())}
+  #{Penstock.Options.docs(Penstock.Stage.Options.filter())}
 
   A subscription without a `:partition`, or for one that there is not, is cancelled with `{:bad_opts, message}`, and
   one for a partition that has all the consumers that it may have with `{:partition_taken, name}`. The producer and

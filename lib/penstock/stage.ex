@@ -65,7 +65,7 @@ defmodule Penstock.Stage do
   `{:shutdown, _}`; a `:temporary` one never does.
   """
 
-  alias Penstock.Stage.Loop
+  alias Penstock.Stage.{Loop, Options}
 
   @type stage :: pid | atom | {:global, term} | {:via, module, term} | {name :: atom, node}
   @typedoc "Names a subscription, for its consumer; a reference unless the consumer chose otherwise."
@@ -350,24 +350,21 @@ defmodule Penstock.Stage do
 
   ## Options
 
-    * `:link` - whether the producer is linked to the caller; `true` by default.
-    * `:dispatcher`, `:demand` - those of a producer.
-    * `:on_cancel` - `:stop` ends the producer, and leaves the enumerable, when its last consumer goes; by
-      default `:continue`. Use it with `demand: :accumulate`, so that it does not end between two consumers that come.
-    * `:stacktrace` - where the enumerable comes from, for the log.
+  #{Penstock.Options.docs(Penstock.Stage.Options.from_enumerable())}
+  #{Penstock.Options.docs(Penstock.Stage.Options.enumerated())}
+  #{Penstock.Options.docs(Penstock.Stage.Options.streamer())}
 
   Others are those of `start_link/3`.
   """
   @spec from_enumerable(Enumerable.t(), keyword) :: GenServer.on_start()
   def from_enumerable(enumerable, options \\ []) do
-    {stacktrace, options} = Keyword.pop_lazy(options, :stacktrace, &stacktrace/0)
-    {link, options} = Keyword.pop(options, :link, true)
-    argument = {enumerable, stacktrace, options}
+    case Options.take(options, Options.from_enumerable()) do
+      {:ok, %{link: link?, stacktrace: stacktrace}, options} ->
+        argument = {enumerable, stacktrace || stacktrace(), options}
+        Loop.start(if(link?, do: :link, else: :nolink), {Penstock.Stage.Streamer, argument}, options)
 
-    case link do
-      true -> start_link(Penstock.Stage.Streamer, argument, options)
-      false -> start(Penstock.Stage.Streamer, argument, options)
-      other -> raise ArgumentError, "expected :link to be true or false, got: #{inspect(other)}"
+      {:error, message} ->
+        raise ArgumentError, message
     end
   end
 
@@ -386,10 +383,7 @@ defmodule Penstock.Stage do
 
   ## Options
 
-    * `:demand` - what the producers' demand is set to once all are subscribed to: `:forward` (by default) or
-      `:accumulate`.
-    * `:producers` - whose demand is set; by default those subscribed to. Give the producers themselves, or `[]`, when
-      you subscribe to a producer_consumer.
+  #{Penstock.Options.docs(Penstock.Stage.Options.stream())}
 
   The stream of a producer on another node may leave messages behind when the connection is lost: enumerate it in a
   process of its own.

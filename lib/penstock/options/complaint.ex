@@ -116,6 +116,7 @@ defmodule Penstock.Options.Complaint do
   def takes({:or, nil, type}), do: takes(type)
   def takes({:or, other, type}), do: "#{takes(type)} or #{inspect(other)}"
   def takes({:check, _, takes}), do: takes
+  def takes({:cast, _, takes}) when is_function(takes, 0), do: takes.()
   def takes({:cast, _, takes}), do: takes
   def takes({:keyword, _}), do: "a keyword list"
 

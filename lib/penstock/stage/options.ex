@@ -4,6 +4,7 @@ defmodule Penstock.Stage.Options do
 
   alias Penstock.{Dispatcher, Options}
   alias Penstock.Options.Complaint
+  alias Penstock.Stage.SubscriptionFilter
 
   # Nobody can tell a larger number from this one, so larger ones are taken for it.
   @most Penstock.Stage.Protocol.most()
@@ -67,6 +68,19 @@ defmodule Penstock.Stage.Options do
     ]
   end
 
+  @doc "Who starts a producer of an enumerable, and from where."
+  @spec from_enumerable() :: Options.schema()
+  def from_enumerable do
+    [
+      link: [type: :boolean, default: true, doc: "Whether the producer is linked to the caller."],
+      stacktrace: [
+        type: {:or, nil, :list},
+        default: nil,
+        doc: "Where the enumerable comes from, for the log. With nil, the caller's."
+      ]
+    ]
+  end
+
   @doc "How a producer of an enumerable begins and ends."
   @spec streamer() :: Options.schema()
   def streamer do
@@ -74,14 +88,40 @@ defmodule Penstock.Stage.Options do
       on_cancel: [
         type: {:in, [:continue, :stop]},
         default: :continue,
-        doc: "`:stop` ends the producer with its last subscription."
+        doc:
+          "`:stop` ends the producer, and leaves the enumerable, when its last consumer goes. Use it with `demand: " <>
+            ":accumulate`, so that it does not end between two consumers that come."
       ]
     ]
   end
 
+  @doc "Those of a producer that one of an enumerable has."
+  @spec enumerated() :: Options.schema()
+  def enumerated, do: @dispatcher ++ @demand
+
   @doc "What a stream takes."
   @spec stream() :: Options.schema()
-  def stream, do: @demand
+  def stream do
+    [
+      demand: [
+        type: {:in, [:accumulate, :forward]},
+        default: :forward,
+        doc: "What the producers' demand is set to once all are subscribed to."
+      ],
+      producers: [
+        type: {:or, nil, {:check, &stages?/1, "a list of producers"}},
+        default: nil,
+        doc:
+          "Whose demand is set; with nil, those subscribed to. Give the producers themselves, or `[]`, when you " <>
+            "subscribe to a producer_consumer."
+      ]
+    ]
+  end
+
+  defp stages?(list), do: is_list(list) and not List.improper?(list) and Enum.all?(list, &stage?/1)
+
+  defp stage?({name, node}) when is_atom(name) and is_atom(node), do: true
+  defp stage?(stage), do: is_pid(stage) or Options.name?(stage)
 
   @doc "What a subscription takes itself; the rest of its options is the producer's business."
   @spec subscription() :: Options.schema()
@@ -107,6 +147,76 @@ defmodule Penstock.Stage.Options do
     ]
   end
 
+  @doc "What a subscription says to every dispatcher that is counted here."
+  @spec filter() :: Options.schema()
+  def filter do
+    [
+      filter: [
+        type:
+          {:or, nil, {:cast, &SubscriptionFilter.filter/1, "a function of one argument or {:match, map}"}},
+        default: nil,
+        doc: "Which events the consumer wants: see `Penstock.Dispatcher`. With nil, all."
+      ]
+    ]
+  end
+
+  @doc "What it says to a broadcast beside."
+  @spec broadcast() :: Options.schema()
+  def broadcast, do: selector() ++ lag()
+
+  @doc "The older way to say which events are wanted."
+  @spec selector() :: Options.schema()
+  def selector do
+    [
+      selector: [
+        type: {:or, nil, {:cast, &SubscriptionFilter.selector/1, "a function of one argument"}},
+        default: nil,
+        doc:
+          "A function of the event; the consumer gets those events for which it returns neither `false` nor `nil`. " <>
+            "What it does not get takes nothing from its demand."
+      ]
+    ]
+  end
+
+  @doc "What becomes of the others when a consumer waits for fewer events than they do."
+  @spec lag() :: Options.schema()
+  def lag do
+    [
+      lag: [
+        type: {:cast, &lag/1, "one of :block, :cancel and {:drop_oldest, positive integer}"},
+        default: :block,
+        doc:
+          "What becomes of the others when this consumer waits for fewer events than they do: see \"Who lags behind\"."
+      ]
+    ]
+  end
+
+  defp lag(lag) when lag in [:block, :cancel], do: {:ok, lag}
+  defp lag({:drop_oldest, n}) when is_integer(n) and n > 0, do: {:ok, {:drop_oldest, min(n, @most)}}
+  defp lag(_other), do: {:error, nil}
+
+  @doc "What it says to a dispatcher of partitions with these names; `find` has what a name stands for."
+  @spec partition([term], (name :: term -> {:ok, term} | :error)) :: Options.schema()
+  def partition(names, find) do
+    takes = fn -> "one of #{inspect(names)}" end
+
+    # that there is none is the same as that nothing is said
+    found = fn name ->
+      case {find.(name), name} do
+        {{:ok, partition}, _name} -> {:ok, partition}
+        {:error, nil} -> {:error, "expected :partition to be #{takes.()}, got: none"}
+        {:error, _name} -> {:error, nil}
+      end
+    end
+
+    partition({:cast, found, takes})
+  end
+
+  @doc "The same for dispatchers of any partitions."
+  @spec partition(Options.type()) :: Options.schema()
+  def partition(type \\ {:check, fn _name -> true end, "the name of a partition"}),
+    do: [partition: [type: type, required: true, doc: "Whose events the consumer gets."]]
+
   @doc "Those of a schema as a map, and the rest."
   @spec take(keyword, Options.schema()) :: {:ok, map, rest :: keyword} | {:error, message :: String.t()}
   def take(options, schema) do
@@ -131,14 +241,22 @@ defmodule Penstock.Stage.Options do
           {:ok, cancel :: atom, min :: non_neg_integer, max :: pos_integer} | {:error, String.t()}
   def subscribed(options) do
     with :ok <- of_subscription(options),
-         {:ok, %{max_demand: max}, rest} <- options |> given() |> take(max_demand()),
+         {:ok, %{max_demand: max}, rest} <- options |> given(subscription()) |> take(max_demand()),
          {:ok, %{min_demand: min, cancel: cancel}, []} <- take(rest, min_demand(max) ++ @cancel) do
       {:ok, cancel, min, max}
     end
   end
 
-  defp given(options) do
-    for {key, _spec} <- subscription(),
+  @doc "Those of a schema as a map, among whatever else a subscription says to its producer."
+  @spec dispatched(term, Options.schema()) :: {:ok, map} | {:error, message :: String.t()}
+  def dispatched(options, schema) do
+    with :ok <- of_subscription(options),
+         {:ok, settings, []} <- options |> given(schema) |> take(schema),
+         do: {:ok, settings}
+  end
+
+  defp given(options, schema) do
+    for {key, _spec} <- schema,
         {^key, _value} = option <- [:lists.keyfind(key, 1, options)],
         do: option
   end

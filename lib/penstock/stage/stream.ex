@@ -14,8 +14,8 @@ defmodule Penstock.Stage.Stream do
   @spec build([Stage.stage() | {Stage.stage(), keyword}], keyword) :: Enumerable.t()
   def build(subscriptions, options) do
     entries = Enum.map(subscriptions, &entry!/1)
-    mode = mode!(options)
-    Stream.resource(fn -> open(entries, mode, options[:producers]) end, &next/1, &close/1)
+    %{demand: mode, producers: producers} = settings!(options)
+    Stream.resource(fn -> open(entries, mode, producers) end, &next/1, &close/1)
   end
 
   defp entry!({to, options}) when is_list(options) do
@@ -27,9 +27,9 @@ defmodule Penstock.Stage.Stream do
 
   defp entry!(to), do: entry!({to, []})
 
-  defp mode!(options) do
+  defp settings!(options) do
     case Options.take(options, Options.stream()) do
-      {:ok, %{demand: mode}, _options} -> mode
+      {:ok, settings, _options} -> settings
       {:error, message} -> raise ArgumentError, message
     end
   end

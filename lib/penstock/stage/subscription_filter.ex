@@ -23,21 +23,19 @@ defmodule Penstock.Stage.SubscriptionFilter do
   @doc "The filter of a subscription that takes these options; nil when it wants every event."
   @spec new(keyword, [:filter | :selector]) :: {:ok, t | nil} | {:error, message :: String.t()}
   def new(options, keys) do
-    case for key <- keys, (value = Options.get(options, key)) != nil, do: {key, value} do
-      [] -> {:ok, nil}
-      given -> steps(given, [])
+    with {:ok, settings} <- Options.dispatched(options, Enum.flat_map(keys, &apply(Options, &1, []))) do
+      case for key <- keys, step = settings[key], do: step do
+        [] -> {:ok, nil}
+        steps -> {:ok, steps}
+      end
     end
   end
 
-  defp steps([], steps), do: {:ok, :lists.reverse(steps)}
+  @doc "What a `:filter` comes to."
+  @spec filter(term) :: {:ok, step} | {:error, message :: String.t() | nil}
+  def filter(function) when is_function(function, 1), do: {:ok, function}
 
-  defp steps([{key, value} | given], steps) do
-    with {:ok, step} <- wanted(key, value), do: steps(given, [step | steps])
-  end
-
-  defp wanted(_key, function) when is_function(function, 1), do: {:ok, function}
-
-  defp wanted(:filter, {:match, pattern}) when is_map(pattern) do
+  def filter({:match, pattern}) when is_map(pattern) do
     case count(pattern, 0, 0) do
       :deep ->
         {:error,
@@ -51,10 +49,12 @@ defmodule Penstock.Stage.SubscriptionFilter do
     end
   end
 
-  defp wanted(:filter, other),
-    do: Options.expected(:filter, "a function of one argument or {:match, map}", other)
+  def filter(_other), do: {:error, nil}
 
-  defp wanted(:selector, other), do: Options.expected(:selector, "a function of one argument", other)
+  @doc "What a `:selector` comes to."
+  @spec selector(term) :: {:ok, step} | {:error, nil}
+  def selector(function) when is_function(function, 1), do: {:ok, function}
+  def selector(_other), do: {:error, nil}
 
   # How many fields a pattern has; `:infinity` when there is a value among them that takes long to compare.
   defp count(_pattern, depth, _fields) when depth > @deepest, do: :deep

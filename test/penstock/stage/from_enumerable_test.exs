@@ -110,6 +110,7 @@ defmodule Penstock.Stage.FromEnumerableTest do
     assert message =~ ":on_cancel"
     assert message =~ ":sleep"
     assert_raise ArgumentError, ~r/:link.*:maybe/, fn -> Stage.from_enumerable([], link: :maybe) end
+    assert_raise ArgumentError, ~r/:stacktrace.*:here/, fn -> Stage.from_enumerable([], stacktrace: :here) end
   end
 
   test "a message that nobody expects is logged with the place where the enumerable comes from" do

@@ -157,6 +157,12 @@ defmodule Penstock.Stage.StreamTest do
   test "wrong options are named before anything is subscribed to" do
     assert_raise ArgumentError, ~r/:max_demand/, fn -> Stage.stream([{self(), max_demand: 0}]) end
     assert_raise ArgumentError, ~r/:demand.*:hold/, fn -> Stage.stream([], demand: :hold) end
+
+    for producers <- [self(), [self() | self()], [self(), "name"], [nil]] do
+      assert_raise ArgumentError,
+                   "expected :producers to be a list of producers, got: #{inspect(producers)}",
+                   fn -> Stage.stream([], producers: producers) end
+    end
     assert_raise ArgumentError, ~r/list of subscriptions/, fn -> Stage.stream(:producer) end
   end
 end

@@ -64,18 +64,9 @@ defmodule Penstock.Stage.Output.Broadcast do
   end
 
   defp lag(options) do
-    case Options.get(options, :lag, :block) do
-      lag when lag in [:block, :cancel] ->
-        {:ok, lag}
-
-      {:drop_oldest, n} when is_integer(n) and n > 0 ->
-        {:ok, {:drop_oldest, min(n, Options.most())}}
-
-      other ->
-        {:error, message} =
-          Options.expected(:lag, "one of :block, :cancel and {:drop_oldest, positive integer}", other)
-
-        {:error, {:bad_opts, message}}
+    case Options.dispatched(options, Options.lag()) do
+      {:ok, %{lag: lag}} -> {:ok, lag}
+      {:error, message} -> {:error, {:bad_opts, message}}
     end
   end
 

@@ -5,17 +5,16 @@ defmodule Penstock.Stage.Output.Counted do
   require Logger
 
   alias Penstock.Native
-  alias Penstock.Stage.{EventQueue, Heap, Options, Output, Subscribers, SubscriptionFilter}
+  alias Penstock.Stage.{EventQueue, Heap, Output, Subscribers, SubscriptionFilter}
   alias Penstock.Stage.Output.{Dispatching, Store}
 
   # Notes which events a subscription wants.
   @spec filter(Output.t(), Subscribers.id(), keyword, [:filter | :selector]) ::
           {:ok, Output.t()} | {:error, reason :: term, Output.t()}
   def filter(%Output{filters: filters} = output, id, options, keys) do
-    with :ok <- Options.of_subscription(options),
-         {:ok, filter} <- SubscriptionFilter.new(options, keys) do
-      {:ok, if(filter, do: %{output | filters: Map.put(filters, id, filter)}, else: output)}
-    else
+    case SubscriptionFilter.new(options, keys) do
+      {:ok, nil} -> {:ok, output}
+      {:ok, filter} -> {:ok, %{output | filters: Map.put(filters, id, filter)}}
       {:error, message} -> {:error, {:bad_opts, message}, output}
     end
   end

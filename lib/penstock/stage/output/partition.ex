@@ -62,25 +62,19 @@ defmodule Penstock.Stage.Output.Partition do
   @impl true
   def open(output, id, {pid, _tag}, options) do
     with {:ok, output} <- Counted.filter(output, id, options, [:filter]),
-         {:ok, index} <- admit(output, pid, Options.get(options, :partition, Partition)),
+         {:ok, index} <- admit(output, pid, options),
          do: {:ok, Counted.subscribe(output, id, index)}
   end
 
-  defp admit(%Output{state: %Partition{indexes: indexes} = own} = output, pid, name) do
-    case indexes do
-      %{^name => index} ->
+  defp admit(%Output{state: %Partition{names: names, indexes: indexes} = own} = output, pid, options) do
+    case Options.dispatched(options, Options.partition(names, &Map.fetch(indexes, &1))) do
+      {:ok, %{partition: index}} ->
         if full?(output, index, own.limit),
-          do: refuse({:partition_taken, name}, pid, output),
+          do: refuse({:partition_taken, Options.get(options, :partition)}, pid, output),
           else: {:ok, index}
 
-      %{} ->
-        got = if name in [nil, Partition], do: "none", else: inspect(name)
-
-        refuse(
-          {:bad_opts, "expected :partition to be one of #{inspect(own.names)}, got: #{got}"},
-          pid,
-          output
-        )
+      {:error, message} ->
+        refuse({:bad_opts, message}, pid, output)
     end
   end
 
