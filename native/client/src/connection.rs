@@ -3,7 +3,6 @@
 //! An actor owns the choice. Whoever makes a call, short or long, asks for the node that is used, which costs no wait, and
 //! tells the actor when the call has failed, with the error and the node that it was made to.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,17 +103,5 @@ impl Actor {
     /// There is one node to choose from, and it makes its connections again by itself.
     fn choose(&mut self, error: &Error) {
         tracing::debug!(%error, "a call failed");
-    }
-}
-
-/// A time as texts say it.
-pub(crate) struct Spoken(pub(crate) Duration);
-
-impl fmt::Display for Spoken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.as_secs(), self.0.subsec_millis()) {
-            (seconds, 0) => write!(f, "{seconds} s"),
-            _ => write!(f, "{} ms", self.0.as_millis()),
-        }
     }
 }

@@ -20,6 +20,7 @@ mod requests;
 mod road;
 mod settings;
 mod sink;
+mod spoken;
 mod subscription;
 
 pub use append::{Appended, Expectation, NewEvent, Time, WriteError, append};

@@ -6,10 +6,10 @@ use tonic::Status;
 use tonic::transport::Endpoint;
 use wire::error::Error;
 
-use crate::connection::Spoken;
 use crate::hello::{Connector, Heard};
 use crate::road::Channel;
 use crate::settings::{Settings, Unsupported};
+use crate::spoken::Spoken;
 
 /// What a server may say in the head of an answer: an error names its stream twice, and each byte of a name may take
 /// three there.

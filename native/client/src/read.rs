@@ -9,9 +9,10 @@ use wire::error::{Error, Which};
 use wire::recorded::{Head, Place, position_of};
 
 use crate::calls::read;
-use crate::connection::{Connection, Spoken};
+use crate::connection::Connection;
 use crate::node::Node;
 use crate::requests::{Direction, Read, What};
+use crate::spoken::Spoken;
 
 /// What a read may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

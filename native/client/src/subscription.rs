@@ -19,12 +19,13 @@ use wire::error::{Error, Policy, Which};
 use wire::recorded::{Head, position_of};
 
 use crate::calls::read;
-use crate::connection::{Connection, Spoken};
+use crate::connection::Connection;
 use crate::locate::Search;
 use crate::node::Node;
 use crate::requests::subscribe;
 use crate::road::Channel;
 use crate::sink::{Batch, Sink};
+use crate::spoken::Spoken;
 
 /// A batch is closed at this size, so that what one event keeps alive stays small.
 const BATCH_EVENTS: usize = 250;

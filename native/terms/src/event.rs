@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
+use crate::calendar::Created;
 use crate::json;
 use crate::sink::{Name, Origin, Side, TermSink};
-use crate::time::Created;
 use crate::word::{Shape, Word};
 
 /// An event as a read gives it, of which so much is kept as an `R` has.

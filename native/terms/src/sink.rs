@@ -1,6 +1,6 @@
 //! What a place for terms must offer.
 
-use crate::time::{self, Created};
+use crate::calendar::Created;
 use crate::word::{Shape, Word};
 
 /// Whose part of an event's term something is.
@@ -77,10 +77,9 @@ pub trait TermSink<'f> {
     fn name(&mut self, name: Name, bytes: &'f [u8]);
     /// A term that is known here alone.
     fn origin(&mut self, origin: Origin);
-    /// A time, which may be the same as that of the event before: then the term may be as well.
-    fn time(&mut self, created: Created) {
-        time::write(self, created);
-    }
+    /// A time, as [`time::write`](crate::time::write) has it. It may be the same as that of the event before: then the
+    /// term may be as well.
+    fn time(&mut self, created: Created);
 
     /// Begins a tuple of so many terms.
     fn begin_tuple(&mut self, size: usize);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use terms::sink::{Name, Origin, Refused, Side, TermSink};
+use terms::time::{self, Created};
 use terms::word::{Shape, Word};
 
 /// Writes bytes, the outermost first: what is known only at the end is filled in then.
@@ -115,6 +116,10 @@ impl<'f> TermSink<'f> for External {
 
     fn name(&mut self, _name: Name, bytes: &'f [u8]) {
         self.binary(bytes);
+    }
+
+    fn time(&mut self, created: Created) {
+        time::write(self, created);
     }
 
     /// Who reads a stream to its end has neither.
