@@ -56,6 +56,7 @@ defmodule Penstock.NativeTimesTest do
       Native.error_reasons()
       {:error, _refused} = Native.event_store_open("nonsense")
       {:ok, server} = EventStore.Server.start_link(port: 0)
+      :ok = EventStore.Server.reset(server)
       :ok = EventStore.Server.stop(server)
 
       _ = Native.native_times()

@@ -112,6 +112,15 @@ defmodule Penstock.EventStore.Server do
   @spec stop(GenServer.server(), term, timeout) :: :ok
   def stop(server, reason \\ :normal, timeout \\ :infinity), do: GenServer.stop(server, reason, timeout)
 
+  @doc """
+  Has the server begin as at its first start, on the same port: for tests, between one case and the next.
+
+  All events and streams are gone, also those that a `:data_dir` keeps, and every connection is cut. What connects
+  meanwhile waits. Returns when that is done; a folder that cannot be changed ends the server.
+  """
+  @spec reset(GenServer.server(), timeout) :: :ok | {:error, Error.t()}
+  def reset(server, timeout \\ 30_000), do: GenServer.call(server, :reset, timeout)
+
   @impl GenServer
   def init(%{port: port, data_dir: data_dir, fsync: fsync, advertise: advertise}) do
     # so that terminate/2 gives back the port before a supervisor starts the next one
@@ -120,7 +129,7 @@ defmodule Penstock.EventStore.Server do
 
     with {:ok, resource} <- Native.server_start(port, data_dir, fsync, advertise, tag),
          {:ok, port} <- await_start(tag) do
-      {:ok, %{resource: resource, tag: tag, port: port}}
+      {:ok, %{resource: resource, tag: tag, port: port, resets: %{}}}
     else
       {:error, error} -> {:stop, Error.from_native(error)}
     end
@@ -129,11 +138,28 @@ defmodule Penstock.EventStore.Server do
   @impl GenServer
   def handle_call(:port, _from, state), do: {:reply, state.port, state}
 
+  def handle_call(:reset, from, state) do
+    tag = make_ref()
+    :ok = Native.server_reset(state.resource, tag)
+    {:noreply, %{state | resets: Map.put(state.resets, tag, from)}}
+  end
+
   @impl GenServer
-  def handle_info({:penstock_server, tag, {:failed, error}}, %{tag: tag} = state),
-    do: {:stop, Error.from_native(error), state}
+  def handle_info({:penstock_server, tag, {:failed, error}}, %{tag: tag} = state) do
+    error = Error.from_native(error)
+    # It may be a reset that it has failed at; that is told here as well, whichever comes first.
+    for {_tag, from} <- state.resets, do: GenServer.reply(from, {:error, error})
+    {:stop, error, state}
+  end
 
   def handle_info({:penstock_server, tag, :stopped}, %{tag: tag} = state), do: {:stop, :server_ended, state}
+
+  def handle_info({:penstock_server, tag, outcome}, %{resets: resets} = state) when is_map_key(resets, tag) do
+    {from, resets} = Map.pop!(resets, tag)
+    GenServer.reply(from, with({:error, error} <- outcome, do: {:error, Error.from_native(error)}))
+    {:noreply, %{state | resets: resets}}
+  end
+
   def handle_info({:EXIT, _pid, :normal}, state), do: {:noreply, state}
   def handle_info({:EXIT, _pid, reason}, state), do: {:stop, reason, state}
   def handle_info(_message, state), do: {:noreply, state}

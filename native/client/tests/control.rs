@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use client::{Direction, Expectation, From, MAX_MESSAGE_SIZE, Read, ReadLimits, Time, What, read_events};
 use reader_core::{Start, State};
-use server::Injection;
+use server::{Injection, Options, Server, Storage};
 use support::*;
 
 const APPEND: &str = "/event_store.client.streams.Streams/Append";
@@ -104,4 +104,76 @@ async fn a_server_is_ended_by_its_handle_with_a_stalled_call_on_it() {
     control.stop();
     assert_eq!(server.ended().await, Ok(()));
     assert!(stalled.await.expect("no panic").is_err());
+}
+
+/// A server with events, a subscription and a stalled call is reset; what is found on it afterwards.
+async fn reset(storage: Storage) -> Server {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = Server::start(Options::new(address, storage)).await.expect("a free port");
+    let (address, control) = (server.local_addr(), server.control());
+    let before = connection(address);
+    fill(&before, "s", 3).await;
+    let mut running = subscribe(&before, "s", Start::Beginning);
+    assert_eq!(running.events_until(2).await, [0, 1, 2]);
+    let mut pending = control.inject(APPEND, 2, Injection::Stall).expect("a method");
+    let stalled = |name: &'static str| {
+        let connection = connection_with(address, "");
+        tokio::spawn(async move { append(&connection, name, vec![event(b"{}")]).await })
+    };
+    let stalled = [stalled("s"), stalled("t")];
+    pending.come().await;
+    control.reset().await.expect("a reset");
+    running.until(Given::Dropped).await;
+    for stalled in stalled {
+        assert!(stalled.await.expect("no panic").is_err());
+    }
+    let after = connection_with(address, "");
+    for stream in ["s", "t"] {
+        assert_eq!(count(&after, stream).await, None);
+    }
+    assert_eq!(count(&after, "$$$stats").await, Some(1), "as at the first start");
+    fill(&after, "s", 2).await;
+    assert_eq!(subscribe(&after, "s", Start::Beginning).events_until(1).await, [0, 1]);
+    server
+}
+
+#[tokio::test]
+async fn a_server_in_memory_that_is_reset_is_as_at_its_first_start_on_the_same_port() {
+    let mut server = reset(Storage::Memory).await;
+    let control = server.control();
+    for _ in 0..20 {
+        control.reset().await.expect("another one");
+        let connection = connection_with(server.local_addr(), "");
+        assert_eq!(count(&connection, "s").await, None);
+        fill(&connection, "s", 1).await;
+    }
+    server.stop();
+    assert_eq!(server.ended().await, Ok(()));
+    let late = control.reset().await.expect_err("it has ended").to_string();
+    assert_eq!(late, "the server was not reset: it has ended");
+}
+
+#[tokio::test]
+async fn a_server_in_a_folder_that_is_reset_keeps_nothing_of_before_and_all_that_comes_after() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let storage = || Storage::Disk(folder.path().to_owned());
+    reset(storage()).await.shutdown().await;
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = Server::start(Options::new(address, storage())).await.expect("a free port");
+    let connection = connection(server.local_addr());
+    assert_eq!(count(&connection, "s").await, Some(2));
+    assert_eq!(count(&connection, "t").await, None);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_whose_folder_is_gone_cannot_be_reset_and_ends_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options::new(([127, 0, 0, 1], 0).into(), Storage::Disk(folder.path().to_owned()));
+    let mut server = Server::start(options).await.expect("a free port");
+    std::fs::remove_file(folder.path().join("penstock")).expect("a marker");
+    let failed = server.control().reset().await.expect_err("no folder").to_string();
+    assert!(failed.contains("penstock: ") && failed.contains("removed by somebody else"), "{failed}");
+    let ended = server.ended().await.expect_err("it cannot go on").to_string();
+    assert!(ended.contains("could not begin anew") && ended.contains("removed by somebody else"), "{ended}");
 }

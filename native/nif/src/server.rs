@@ -3,20 +3,20 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use rustler::types::map::map_new;
 use rustler::{
     Atom, Encoder, Env, LocalPid, Monitor, NifResult, OwnedEnv, Reference, Resource, ResourceArc, Term,
 };
-use server::{Advertised, Ended, Fsync, Options, Server, StartError, Storage};
+use server::{Advertised, Control, Ended, Fsync, Options, Server, StartError, Storage};
 use tokio::sync::watch;
 use tokio::time::sleep;
+use wire::error::Reason;
 
 use crate::account::timed;
-use crate::runtime;
+use crate::{error, runtime};
 
 mod atoms {
     rustler::atoms! {
@@ -31,12 +31,6 @@ mod atoms {
         advertise,
         option,
         failed,
-        internal,
-        invalid_argument,
-        address_in_use,
-        corrupted_data,
-        data_dir_in_use,
-        data_dir_unusable,
     }
 }
 
@@ -58,7 +52,11 @@ struct Held {
 /// A server that belongs to the process that started it.
 struct ServerResource {
     stop: watch::Sender<bool>,
+    control: Handle,
 }
+
+/// What a server is told by, once it runs.
+type Handle = Arc<OnceLock<Control>>;
 
 #[rustler::resource_impl]
 impl Resource for ServerResource {
@@ -97,8 +95,8 @@ fn server_start<'a>(
         Ok(advertise) => advertise,
         Err(refused) => {
             let reason = format!("option :advertise must be {refused}");
-            let details = map_new(env).map_put(atoms::option(), atoms::advertise())?;
-            let error = (atoms::invalid_argument(), reason, false, details);
+            let details = [(atoms::option(), atoms::advertise().encode(env))];
+            let error = error::of(env, Reason::InvalidArgument, &reason, false, &details);
             return Ok((atoms::error(), error).encode(env));
         }
     };
@@ -110,14 +108,15 @@ fn server_start<'a>(
         }
     };
     let (stop, stopping) = watch::channel(false);
-    let resource = ResourceArc::new(ServerResource { stop });
+    let control = Handle::default();
+    let resource = ResourceArc::new(ServerResource { stop, control: control.clone() });
     let owner = env.pid();
     if resource.monitor(Some(env), &owner).is_none() {
         resource.stop.send_replace(true);
     }
     let messages = Messages::new(owner, tag);
     let wanted = Held { port, data_dir: data_dir.map(PathBuf::from), fsync };
-    runtime.spawn(supervise(wanted, advertise, stopping, messages));
+    runtime.spawn(supervise(wanted, advertise, stopping, control, messages));
     Ok((atoms::ok(), resource).encode(env))
 }
 
@@ -129,16 +128,40 @@ fn server_stop(env: Env<'_>, resource: ResourceArc<ServerResource>) -> Atom {
     atoms::ok()
 }
 
+/// Has a server begin anew; the caller is sent `{:penstock_server, tag, :ok | {:error, error}}`.
+#[rustler::nif]
+fn server_reset<'a>(
+    env: Env<'a>,
+    resource: ResourceArc<ServerResource>,
+    tag: Reference<'a>,
+) -> NifResult<Atom> {
+    let _timed = timed!(env, "server_reset");
+    let control = resource.control.get().cloned().ok_or(rustler::Error::BadArg)?;
+    let messages = Messages::new(env.pid(), tag);
+    let runtime = runtime::of_servers().map_err(|_| rustler::Error::BadArg)?;
+    runtime.spawn(async move {
+        match control.reset().await {
+            Ok(()) => messages.send(|env| atoms::ok().encode(env)),
+            Err(error) => {
+                messages.send(|env| (atoms::error(), internal(env, &error.to_string())).encode(env));
+            }
+        }
+    });
+    Ok(atoms::ok())
+}
+
 /// A panic anywhere below ends the server with a reason, and never its owner's waiting.
 async fn supervise(
     wanted: Held,
     advertise: Option<Advertised>,
     stopping: watch::Receiver<bool>,
+    control: Handle,
     messages: Messages,
 ) {
     match AssertUnwindSafe(start(&wanted, advertise)).catch_unwind().await {
         Ok(Ok(server)) => {
             let held = Claim::of(Held { port: server.local_addr().port(), ..wanted });
+            let _ = control.set(server.control());
             messages.send(|env| (atoms::ok(), held.0.port).encode(env));
             let ended = run(server, stopping).await;
             drop(held);
@@ -216,25 +239,24 @@ fn lock_recent() -> std::sync::MutexGuard<'static, Vec<(Held, Option<Instant>)>>
     held
 }
 
-fn describe<'a>(env: Env<'a>, error: &StartError, wanted: &Held) -> Term<'a> {
-    let (reason, detail) = match error {
-        StartError::PortInUse { .. } => (atoms::address_in_use(), atoms::port()),
-        StartError::Address { .. } => (atoms::invalid_argument(), atoms::port()),
-        StartError::Storage(_) => (atoms::internal(), atoms::port()),
-        StartError::DataInUse { .. } => (atoms::data_dir_in_use(), atoms::data_dir()),
-        StartError::DataUnusable { .. } => (atoms::data_dir_unusable(), atoms::data_dir()),
-        StartError::DataCorrupted { .. } => (atoms::corrupted_data(), atoms::data_dir()),
+fn describe<'a>(env: Env<'a>, failed: &StartError, wanted: &Held) -> Term<'a> {
+    let (reason, detail) = match failed {
+        StartError::PortInUse { .. } => (Reason::AddressInUse, atoms::port()),
+        StartError::Address { .. } => (Reason::InvalidArgument, atoms::port()),
+        StartError::Storage(_) => (Reason::Internal, atoms::port()),
+        StartError::DataInUse { .. } => (Reason::DataDirInUse, atoms::data_dir()),
+        StartError::DataUnusable { .. } => (Reason::DataDirUnusable, atoms::data_dir()),
+        StartError::DataCorrupted { .. } => (Reason::CorruptedData, atoms::data_dir()),
     };
     let value = match &wanted.data_dir {
         Some(folder) if detail == atoms::data_dir() => folder.to_string_lossy().encode(env),
         _ => wanted.port.encode(env),
     };
-    let details = map_new(env).map_put(detail, value).unwrap_or_else(|_| map_new(env));
-    (reason, error.to_string(), false, details).encode(env)
+    error::of(env, reason, &failed.to_string(), false, &[(detail, value)])
 }
 
 fn internal<'a>(env: Env<'a>, reason: &str) -> Term<'a> {
-    (atoms::internal(), reason, false, map_new(env)).encode(env)
+    error::of(env, Reason::Internal, reason, false, &[])
 }
 
 /// The way back to the owner.

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::idle::Awaited;
 use crate::node::Node;
-use crate::orders::{Receiver, told, told_to_stop};
+use crate::orders::{Receiver, Resets, Waiting, told, told_to_stop};
 use crate::requests::Watched;
 use crate::route;
 
@@ -37,13 +37,28 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How long to wait when there are no more sockets to be had.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 
-/// Serves until told to stop, then ends every connection.
-pub async fn serve(listener: TcpListener, node: Arc<Node>, mut orders: Receiver) {
+/// Whoever wants the server to begin anew, and where it goes on to listen.
+pub struct Again {
+    pub listener: TcpListener,
+    pub waiting: Waiting,
+}
+
+/// Serves until told to stop or to begin anew, then ends every connection.
+pub async fn serve(
+    listener: TcpListener,
+    node: Arc<Node>,
+    mut orders: Receiver,
+    resets: &mut Resets,
+) -> Option<Again> {
     let mut connections = JoinSet::new();
     let mut exhausted = false;
     loop {
         tokio::select! {
             () = told_to_stop(&mut orders) => break,
+            Some(waiting) = resets.recv() => {
+                connections.shutdown().await;
+                return Some(Again { listener, waiting });
+            }
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "a connection failed");
@@ -71,6 +86,7 @@ pub async fn serve(listener: TcpListener, node: Arc<Node>, mut orders: Receiver)
     if tokio::time::timeout(GRACE, all_ended).await.is_err() {
         connections.shutdown().await;
     }
+    None
 }
 
 async fn connection(socket: TcpStream, node: Arc<Node>, mut orders: Receiver, cuts: u64) {

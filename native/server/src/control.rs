@@ -1,20 +1,27 @@
-//! A handle to a running server, for whoever wants it to end or to misbehave.
+//! A handle to a running server, for whoever wants it to end, to begin anew or to misbehave.
 
 use std::fmt;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::injection::{Injection, Injections, Pending};
-use crate::orders::{self, Giver};
+use crate::orders::{self, Giver, Waiting};
 use crate::table;
 
-/// Ends a running server, or has it misbehave. It keeps nothing of it.
+/// Ends a running server, has it begin anew, or misbehave. It keeps nothing of it.
 #[derive(Clone)]
 pub struct Control {
     orders: Giver,
     injections: Arc<Injections>,
+    resets: mpsc::Sender<Waiting>,
 }
+
+/// The server could not begin anew.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("the server was not reset: {0}")]
+pub struct NotReset(String);
 
 /// There is no such method.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -24,8 +31,22 @@ pub struct Control {
 pub struct UnknownMethod(String);
 
 impl Control {
-    pub(crate) fn new(orders: Giver, injections: Arc<Injections>) -> Self {
-        Self { orders, injections }
+    pub(crate) fn new(orders: Giver, injections: Arc<Injections>, resets: mpsc::Sender<Waiting>) -> Self {
+        Self { orders, injections, resets }
+    }
+
+    /// Has the server begin as at its first start, on the same port: cuts every connection, drops all events, also those
+    /// that a folder keeps, and forgets what was injected. What was acknowledged before this returns is gone; what was not
+    /// is written neither before nor after. Connections that are made meanwhile wait.
+    ///
+    /// # Errors
+    /// When the server has ended, or ends because its folder cannot be changed.
+    pub async fn reset(&self) -> Result<(), NotReset> {
+        let (waiting, done) = oneshot::channel();
+        // A server that is gone drops it, and that is heard.
+        let _ = self.resets.send(waiting).await;
+        let outcome = done.await.unwrap_or_else(|_| Err("it has ended".to_owned()));
+        outcome.map_err(NotReset)
     }
 
     /// Tells the server to end, without waiting for it.

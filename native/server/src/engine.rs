@@ -6,7 +6,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use store_core::{Answer, Command, Expected, Fault, StorageError, Store, Ticks};
-use store_disk::{Fetcher, Opened, without_waiting};
+use store_disk::{Fetcher, OpenError, Opened, Remover, without_waiting};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -31,6 +31,7 @@ pub struct Engine {
 struct Disk {
     committer: Committer,
     fetcher: Fetcher,
+    remover: Remover,
 }
 
 impl Engine {
@@ -45,11 +46,11 @@ impl Engine {
     /// # Errors
     /// When the system has no thread for it.
     pub fn on_disk(opened: Opened, stopping: orders::Receiver) -> std::io::Result<Arc<Self>> {
-        let Opened { store, journal, fetcher } = opened;
+        let Opened { store, journal, fetcher, remover } = opened;
         let store = Arc::new(RwLock::new(Some(store)));
         let watchers = Arc::<Watchers>::default();
         let committer = Committer::start(store.clone(), journal, watchers.clone())?;
-        Ok(Arc::new(Self { store, disk: Some(Disk { committer, fetcher }), stopping, watchers }))
+        Ok(Arc::new(Self { store, disk: Some(Disk { committer, fetcher, remover }), stopping, watchers }))
     }
 
     /// Reads. What is not in memory is fetched from the disk while nobody is kept from anything; then `operation`
@@ -139,6 +140,17 @@ impl Engine {
         if let Err(error) = closed.await {
             tracing::error!(%error, "the store was not closed well");
         }
+    }
+
+    /// Removes all that a store has kept which is closed.
+    ///
+    /// # Errors
+    /// When the folder cannot be changed.
+    pub async fn remove(&self) -> Result<(), OpenError> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        let remover = disk.remover.clone();
+        let removed = tokio::task::spawn_blocking(move || remover.remove()).await;
+        removed.unwrap_or_else(|error| Err(OpenError::Unusable(error.to_string())))
     }
 
     /// Waits until the server ends.

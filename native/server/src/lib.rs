@@ -64,7 +64,7 @@ mod watchers;
 mod web;
 
 pub use advertise::{Advertised, NotAdvertised};
-pub use control::{Control, UnknownMethod};
+pub use control::{Control, NotReset, UnknownMethod};
 pub use injection::{Injection, Pending};
 pub use options::{Options, StartError, Storage};
 pub use server::{Ended, Server};

@@ -1,6 +1,6 @@
-//! What a running server is told: to end, or to cut its connections.
+//! What a running server is told: to end, to cut its connections, or to begin anew.
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// What was said so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,11 @@ pub struct Orders {
 pub type Giver = watch::Sender<Orders>;
 /// Who is told.
 pub type Receiver = watch::Receiver<Orders>;
+
+/// Who waits for a reset: is told when it is done, or why it was not.
+pub type Waiting = oneshot::Sender<Result<(), String>>;
+/// Those who want one.
+pub type Resets = mpsc::Receiver<Waiting>;
 
 /// Nothing was said yet.
 pub fn orders() -> (Giver, Receiver) {

@@ -8,19 +8,21 @@ use std::sync::Arc;
 use store_core::Store;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::advertise::Advertised;
 use crate::allowance::Room;
+use crate::connections::{self, Again};
 use crate::control::Control;
+use crate::disk;
 use crate::engine::Engine;
 use crate::injection::Injections;
 use crate::node::Node;
 use crate::options::{Options, StartError, Storage};
-use crate::orders::{self, Giver, Receiver};
+use crate::orders::{self, Giver, Receiver, Resets};
 use crate::panics::guarded;
-use crate::{connections, disk};
 
 /// A server that ended though nobody told it to. Its port and its folder are free.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -45,22 +47,22 @@ impl Server {
         let address =
             listener.local_addr().map_err(|error| StartError::Address { address: options.address, error })?;
         let (giver, orders) = orders::orders();
-        let kept = store_disk::Options {
-            fsync: options.fsync,
-            segment: options.segment,
-            ..store_disk::Options::default()
-        };
-        let engine = open(options.storage, kept, orders.clone()).await?;
-        let node = Arc::new(Node {
-            engine: engine.clone(),
-            instance: Uuid::new_v4(),
+        let (resets, wanted) = mpsc::channel(1);
+        let injections = Arc::new(Injections::new());
+        let control = Control::new(giver.clone(), injections.clone(), resets);
+        let ground = Ground {
+            kept: store_disk::Options {
+                fsync: options.fsync,
+                segment: options.segment,
+                ..store_disk::Options::default()
+            },
+            storage: options.storage,
             address: Advertised::or_listening(options.advertise.as_ref(), address),
-            room: Room::for_all(),
-            injections: Arc::new(Injections::new()),
-        });
-        let control = Control::new(giver.clone(), node.injections.clone());
-        let serving = connections::serve(listener, node, orders);
-        let ended = tokio::spawn(seen_to_its_end(serving, engine, giver));
+            injections,
+            orders,
+        };
+        let node = ground.node().await?;
+        let ended = tokio::spawn(live(ground, node, listener, wanted, giver));
         Ok(Self { address, control, ended: Some(ended) })
     }
 
@@ -107,20 +109,79 @@ impl Drop for Server {
     }
 }
 
-/// Serves, and whatever becomes of that, lets go of the store: first of all who might still hold it is told to end.
-async fn seen_to_its_end(
-    serving: impl Future<Output = ()>,
-    engine: Arc<Engine>,
+/// What a server begins with, each time that it does.
+struct Ground {
+    storage: Storage,
+    kept: store_disk::Options,
+    address: (String, u16),
+    injections: Arc<Injections>,
+    orders: Receiver,
+}
+
+impl Ground {
+    async fn node(&self) -> Result<Arc<Node>, StartError> {
+        Ok(Arc::new(Node {
+            engine: open(self.storage.clone(), self.kept, self.orders.clone()).await?,
+            instance: Uuid::new_v4(),
+            address: self.address.clone(),
+            room: Room::for_all(),
+            injections: self.injections.clone(),
+        }))
+    }
+
+    /// The same without anything of what was before. Calls that still have that find it closed.
+    async fn anew(&self, former: &Engine) -> Result<Arc<Node>, String> {
+        former.remove().await.map_err(|error| error.to_string())?;
+        self.injections.clear();
+        self.node().await.map_err(|error| error.to_string())
+    }
+}
+
+/// From the start to the end, through every reset.
+async fn live(
+    ground: Ground,
+    mut node: Arc<Node>,
+    mut listener: TcpListener,
+    mut resets: Resets,
     giver: Giver,
 ) -> Result<(), Ended> {
+    loop {
+        let engine = node.engine.clone();
+        let serving = connections::serve(listener, node, ground.orders.clone(), &mut resets);
+        let Some(again) = seen_to_its_end(serving, &engine, &giver).await? else { return Ok(()) };
+        let begun = guarded(ground.anew(&engine)).await.unwrap_or_else(|panicked| Err(panicked.to_string()));
+        match begun {
+            Ok(begun) => {
+                (node, listener) = (begun, again.listener);
+                // Whoever does not wait any more knows by the next call.
+                let _ = again.waiting.send(Ok(()));
+            }
+            Err(error) => {
+                orders::stop(&giver);
+                let _ = again.waiting.send(Err(error.clone()));
+                return Err(Ended(format!("it could not begin anew: {error}")));
+            }
+        }
+    }
+}
+
+/// Serves, and whatever becomes of that, lets go of the store: first of all who might still hold it is told to end, unless
+/// the server begins anew.
+async fn seen_to_its_end(
+    serving: impl Future<Output = Option<Again>>,
+    engine: &Arc<Engine>,
+    giver: &Giver,
+) -> Result<Option<Again>, Ended> {
     let served = guarded(serving).await;
-    let told = orders::stop(&giver);
+    let told = matches!(served, Ok(Some(_))) || orders::stop(giver);
     let closed = guarded(engine.close()).await;
-    drop(engine);
     match (served, closed) {
-        (Err(panicked), _) | (Ok(()), Err(panicked)) => Err(Ended(panicked.to_string())),
-        (Ok(()), Ok(())) if !told => Err(Ended("it accepts no more connections".to_owned())),
-        (Ok(()), Ok(())) => Ok(()),
+        (Err(panicked), _) | (Ok(_), Err(panicked)) => {
+            orders::stop(giver);
+            Err(Ended(panicked.to_string()))
+        }
+        (Ok(_), Ok(())) if !told => Err(Ended("it accepts no more connections".to_owned())),
+        (Ok(again), Ok(())) => Ok(again),
     }
 }
 
@@ -169,8 +230,11 @@ mod tests {
             async move { engine.stopping().await }
         });
         let serving = async { panic!("a fault") };
-        let ended = tokio::spawn(seen_to_its_end(serving, engine, giver.clone()));
-        let control = Control::new(giver, Arc::new(Injections::new()));
+        let ended = tokio::spawn({
+            let giver = giver.clone();
+            async move { seen_to_its_end(serving, &engine, &giver).await.map(drop) }
+        });
+        let control = Control::new(giver, Arc::new(Injections::new()), mpsc::channel(1).0);
         let mut server = Server { address: "127.0.0.1:1".parse().unwrap(), control, ended: Some(ended) };
         let error = tokio::time::timeout(Duration::from_secs(10), server.ended()).await.unwrap().unwrap_err();
         assert_eq!(error.to_string(), "the embedded server ended by itself: panic: a fault");

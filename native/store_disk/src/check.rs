@@ -53,6 +53,12 @@ pub fn check(path: &Path) -> Result<Finding, OpenError> {
             finding.whole.push("an event store whose making was cut short; it holds no events".to_owned());
             return Ok(finding);
         }
+        Ok(Survey::HalfRemoved) => {
+            finding
+                .whole
+                .push("what is left of an event store that was being removed, by a reset".to_owned());
+            return Ok(finding);
+        }
         Err(OpenError::Damaged(text)) => {
             finding.damaged.push(text);
             read_what_is_there(&folder, &mut finding)?;

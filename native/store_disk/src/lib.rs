@@ -29,7 +29,7 @@
 //! - `form`, `marker`, `synced`, `segment`, `frame`: how everything is written
 //! - `scan`: reading a segment from its start, and judging where it ends
 //! - `index`, `index_file`, `bloom`: where the events of a segment are
-//! - `survey`, `settle`, `create`, `open`: looking at a folder, putting it in order, making one
+//! - `survey`, `settle`, `create`, `remove`, `open`: looking at a folder, putting it in order, making and removing one
 //! - `log`, `sealed`, `window`: reading; `journal`, `keeper`, `helper`: writing
 //! - `check`: reading all there is
 //! - `error`, `wait`: what goes wrong; reads that do not wait
@@ -51,6 +51,7 @@ mod marker;
 mod open;
 mod options;
 mod os;
+mod remove;
 mod scan;
 mod sealed;
 mod segment;
@@ -70,6 +71,7 @@ pub use marker::FORMAT;
 pub use open::{Opened, open, open_in};
 pub use options::{Fsync, Options};
 pub use os::OsFolder;
+pub use remove::Remover;
 pub use segment::{SEGMENT, SEGMENTS};
 pub use shared::Fetcher;
 pub use wait::without_waiting;

@@ -4,6 +4,8 @@
 pub const MARKER: &str = "penstock";
 /// Its name while the store is being made.
 pub const MARKER_NEW: &str = "penstock.new";
+/// Its name while the store is being removed.
+pub const MARKER_GONE: &str = "penstock.gone";
 /// The version of everything that is written here.
 pub const FORMAT: u32 = 1;
 

@@ -13,6 +13,7 @@ use crate::journal::{Journal, Room};
 use crate::log::{Active, Chain, Log, Run};
 use crate::options::Options;
 use crate::os::OsFolder;
+use crate::remove::{Remover, remove_rest};
 use crate::sealed::{Lookup, Sealed};
 use crate::segment::log_name;
 use crate::settle::settle;
@@ -27,6 +28,8 @@ pub struct Opened {
     pub journal: Journal,
     /// What brings into memory what a reader does not wait for.
     pub fetcher: Fetcher,
+    /// What removes it.
+    pub remover: Remover,
 }
 
 /// The position at which a log begins: that of `store_core`.
@@ -62,6 +65,10 @@ pub fn open_in(folder: Arc<dyn Folder>, seed: u128, options: Options) -> Result<
         Survey::Store(found) => return open_found(folder, *found, seed, options),
         Survey::HalfMade(names) => {
             remove_half_made(folder.as_ref(), &names)?;
+            create(folder.as_ref(), seed, FIRST_POSITION)?
+        }
+        Survey::HalfRemoved => {
+            remove_rest(folder.as_ref())?;
             create(folder.as_ref(), seed, FIRST_POSITION)?
         }
         Survey::New => create(folder.as_ref(), seed, FIRST_POSITION)?,
@@ -136,7 +143,7 @@ fn open_found(
         broken: None,
         failing: false,
     };
-    Ok(Opened { store, journal, fetcher: Fetcher(shared) })
+    Ok(Opened { store, journal, fetcher: Fetcher(shared.clone()), remover: Remover(shared) })
 }
 
 /// Takes over what a sealed segment's index says of streams; nothing if that does not go on where they were.

@@ -10,7 +10,7 @@ use crate::error::{OpenError, damaged, unusable};
 use crate::files::{File, Folder, first_non_zero, read_all};
 use crate::index::Index;
 use crate::index_file::{self, Contents, Directory};
-use crate::marker::{self, MARKER, MARKER_NEW};
+use crate::marker::{self, MARKER, MARKER_GONE, MARKER_NEW};
 use crate::scan::{Scanned, later_batch, scan};
 use crate::segment::{FIRST, Head, index_name, log_name, number_in};
 use crate::shared::Seal;
@@ -25,6 +25,8 @@ pub enum Survey {
     New,
     /// A store whose making was cut short: the files that it has.
     HalfMade(Vec<String>),
+    /// What is left of a store that was being removed.
+    HalfRemoved,
     /// A store.
     Store(Box<Found>),
 }
@@ -110,6 +112,14 @@ fn listed(folder: &dyn Folder) -> Result<BTreeSet<String>, OpenError> {
 
 /// A folder without the file that makes it a store.
 fn unmarked(folder: &dyn Folder, names: &BTreeSet<String>) -> Result<Survey, OpenError> {
+    if names.contains(MARKER_GONE) {
+        let marker = folder.open(MARKER_GONE, false).map_err(|error| unusable(MARKER_GONE, &error))?;
+        return match marker.lock() {
+            Ok(true) => Ok(Survey::HalfRemoved),
+            Ok(false) => Err(OpenError::InUse),
+            Err(error) => Err(unusable(MARKER_GONE, &error)),
+        };
+    }
     let first = log_name(FIRST);
     if names.iter().all(|name| name == MARKER_NEW || *name == first || name == SYNCED)
         && names.contains(MARKER_NEW)

@@ -20,6 +20,8 @@ struct Run {
     options: Options,
     /// What was acknowledged, in order.
     kept: Vec<Ask>,
+    /// Whether the store may have been removed since.
+    removing: bool,
 }
 
 impl Run {
@@ -27,7 +29,7 @@ impl Run {
         let mut random = fastrand::Rng::with_seed(seed);
         let segment = random.u64(2_000..20_000);
         let options = Options { fsync, segment, helper: false };
-        Self { disk: Disk::new(random.u64(..)), random, options, kept: Vec::new() }
+        Self { disk: Disk::new(random.u64(..)), random, options, kept: Vec::new(), removing: false }
     }
 
     /// Opens the store, which must have all that was acknowledged, and of `pending` a first part.
@@ -42,6 +44,10 @@ impl Run {
             Err(error) => panic!("a store that was only cut off is refused: {error}"),
         };
         let found = self.disk.calmly(|| opened.look(whole));
+        if std::mem::take(&mut self.removing) && found == whole(&replayed(&[])) {
+            self.kept.clear();
+            return Some(opened);
+        }
         for taken in 0..=pending.len() {
             let mut all = self.kept.clone();
             all.extend_from_slice(&pending[..taken]);
@@ -87,6 +93,12 @@ impl Run {
         }
         if self.random.bool() {
             let _ = store.journal.close();
+            if self.random.u8(..3) == 0 {
+                match store.remover.remove() {
+                    Ok(()) => self.kept.clear(),
+                    Err(_) => self.removing = true,
+                }
+            }
         }
         Vec::new()
     }

@@ -76,6 +76,35 @@ defmodule Penstock.EventStore.ServerTest do
     assert Server.port(start!()) != Server.port(start!())
   end
 
+  test "a server that is reset is as at its first start, on the same port, and keeps what comes after" do
+    for options <- [[], [data_dir: temporary_dir()]] do
+      server = start!(options)
+      connection = Server.connection_string(server)
+      store = start_supervised!({EventStore, connection_string: connection}, id: make_ref())
+      {:ok, _} = EventStore.append(store, "s", [Event.new("e", 1), Event.new("e", 2)])
+      assert :ok = Server.reset(server)
+      assert Server.connection_string(server) == connection
+      # the connection of before was cut, which the first call may find out
+      store = start_supervised!({EventStore, connection_string: connection}, id: make_ref())
+      assert {:error, %Error{reason: :stream_not_found}} = EventStore.read(store, "s")
+      {:ok, _} = EventStore.append(store, "s", [Event.new("e", 3)])
+      assert {:ok, [%Event{body: 3}]} = EventStore.read(store, "s")
+      assert for(_ <- 1..5, do: Server.reset(server)) == List.duplicate(:ok, 5)
+    end
+  end
+
+  @tag :capture_log
+  test "a server whose folder is gone cannot be reset, says so and ends" do
+    Process.flag(:trap_exit, true)
+    path = temporary_dir()
+    {:ok, server} = Server.start_link(port: 0, data_dir: path)
+    File.rm_rf!(path)
+    assert {:error, %Error{reason: :internal, message: message}} = Server.reset(server)
+    assert message =~ "penstock: it was removed by somebody else"
+    assert_receive {:EXIT, ^server, %Error{reason: :internal, message: message}}
+    assert message =~ "could not begin anew"
+  end
+
   test "a server that is stopped has given back its port" do
     {:ok, server} = Server.start_link(port: 0)
     port = Server.port(server)

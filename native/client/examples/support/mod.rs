@@ -1,4 +1,4 @@
-//! What the examples that read a stream have in common: they ask for the same in the same way.
+//! What the examples that read a stream have in common, the server's too: they ask for the same in the same way.
 
 use wire::proto::streams::ReadReq;
 use wire::proto::streams::read_req::Options;

@@ -12,7 +12,7 @@ use store_core::{
     AllRead, Answer, Command, Decision, Direction, Draft, Expected, Fault, Found, NewEvent, PageSize, Store,
     StreamRead,
 };
-use store_disk::{Journal, Opened, Request, commit};
+use store_disk::{Journal, Opened, Remover, Request, commit};
 
 /// The streams that the tests write to.
 pub const NAMES: [&str; 6] = ["a", "b", "c", "$$a", "$$b", "a stream with a longer name"];
@@ -102,11 +102,12 @@ pub fn replayed(asked: &[Ask]) -> Store {
 pub struct OnDisk {
     pub store: RwLock<Option<Store>>,
     pub journal: Journal,
+    pub remover: Remover,
 }
 
 impl OnDisk {
     pub fn new(opened: Opened) -> Self {
-        Self { store: RwLock::new(Some(opened.store)), journal: opened.journal }
+        Self { store: RwLock::new(Some(opened.store)), journal: opened.journal, remover: opened.remover }
     }
 
     /// Commits requests together; what each is answered.
