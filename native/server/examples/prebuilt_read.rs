@@ -3,6 +3,9 @@
 //! `prebuilt_read HOST:PORT STREAM COUNT` reads a stream from a server, then answers every `Streams.Read` with these
 //! same bytes, in frames of the same size. Prints `listening HOST:PORT`, and ends when it is killed.
 
+#[path = "../../client/examples/support/mod.rs"]
+mod support;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::error::Error;
@@ -20,23 +23,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use prost::Message as _;
+use support::{WINDOW, request};
 use tokio::net::TcpListener;
 use tonic::Status;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Endpoint;
 use wire::proto::streams::ReadReq;
-use wire::proto::streams::read_req::options::stream_options::RevisionOption;
-use wire::proto::streams::read_req::options::{
-    CountOption, FilterOption, StreamOption, StreamOptions, UuidOption, uuid_option,
-};
-use wire::proto::streams::read_req::{Options, options::ReadDirection};
-use wire::proto::{Empty, StreamIdentifier};
 
 /// What tonic gathers before it hands a frame on.
 const FRAME: usize = 32 * 1024;
-/// The windows of the server it is compared with.
-const WINDOW: u32 = 1024 * 1024;
 const LARGEST: usize = 17 * 1024 * 1024;
 const READ: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Read");
 
@@ -122,23 +118,6 @@ async fn frames(
     }
     frames.push(frame.freeze());
     Ok(frames)
-}
-
-fn request(stream: String, count: u64) -> ReadReq {
-    ReadReq {
-        options: Some(Options {
-            read_direction: ReadDirection::Forwards.into(),
-            resolve_links: true,
-            uuid_option: Some(UuidOption { content: Some(uuid_option::Content::Structured(Empty {})) }),
-            control_option: None,
-            stream_option: Some(StreamOption::Stream(StreamOptions {
-                stream_identifier: Some(StreamIdentifier { stream_name: stream.into() }),
-                revision_option: Some(RevisionOption::Start(Empty {})),
-            })),
-            count_option: Some(CountOption::Count(count)),
-            filter_option: Some(FilterOption::NoFilter(Empty {})),
-        }),
-    }
 }
 
 /// Leaves the answers as they came.

@@ -5,9 +5,11 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod checks;
 mod laws;
 mod model;
 mod road;
+mod target;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use reader_core::{
-    Answer, Backoff, Beyond, Cause, Counts, Effect, Epoch, Failure, Filter, Input, LogPosition, OnBeyond,
-    Pattern, Position, Reader, Report, Settings, Start, State, Subject, Target, Verdict,
+    Answer, Backoff, Beyond, Cause, Counts, Effect, Epoch, Failure, Input, OnBeyond, Position, Reader,
+    Report, Settings, State, Target, Verdict,
 };
 
 use crate::laws::{Laws, key};
 use crate::model::{Record, Server};
 use crate::road::{Connection, Happening, Wanted};
+use crate::target::target;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a run may go on when nothing goes wrong any more.
@@ -339,73 +340,4 @@ impl World {
             }
         }
     }
-
-    fn check_beyond(&self, beyond: Option<Beyond>) {
-        let Some(Beyond { position, last }) = beyond else { return };
-        assert_eq!(Some(last), self.found, "not what the server said");
-        assert_eq!(Some(key(position)), self.laws.floor);
-        assert!(last.is_none_or(|last| key(last) < key(position)), "{last:?} is not before {position:?}");
-        if last.is_none() && matches!(self.target, Target::Stream { .. }) {
-            let said = [Answer::Deleted(false), Answer::NotFound(Failure::Final)];
-            assert!(self.deleted.is_some_and(|answer| said.contains(&answer)), "{:?}", self.deleted);
-        }
-    }
-
-    fn check_that_something_is_waited_for(&self) {
-        let hears = self.has_call && self.has_heard;
-        assert!(
-            self.reader.poll_timeout().is_some() || hears || self.is_stopped,
-            "it waits for ever: {:?}",
-            self.reader
-        );
-        assert_eq!(self.is_stopped, self.reader.state() == State::Stopped);
-        if self.is_stopped {
-            assert_eq!(self.reader.poll_timeout(), None);
-        }
-    }
-
-    fn check_the_end(&self) {
-        let on_log = matches!(self.target, Target::All { .. });
-        if self.is_stopped {
-            return;
-        }
-        assert!(on_log || !self.server.is_tombstoned(), "the tombstone was not seen");
-        assert!(self.laws.is_settled(), "lost: {:?} at {:?}", self.laws.first_owed(), self.laws.floor);
-        assert_eq!(self.reader.state(), State::Subscribed, "{:?}", self.reader);
-        let Answer::Found(end) = self.server.end(on_log) else { panic!("a tombstone") };
-        let is_short = match (end.map(key), self.laws.floor) {
-            (Some(end), Some(floor)) => end < floor,
-            (None, Some(_)) => on_log || !self.server.is_softly_deleted(),
-            (_, None) => false,
-        };
-        assert_eq!(self.beyond.is_some(), is_short, "{:?}, and it ends at {end:?}", self.beyond);
-    }
-}
-
-fn target(server: &Server, random: &mut Rng) -> Target {
-    let filter = || {
-        let pattern = Pattern::Prefixes(vec!["ours".into()]);
-        Filter::new(Subject::Stream, pattern, 3, 2).expect("a good filter")
-    };
-    if random.bool() {
-        let from = match random.u8(0..3) {
-            0 => Start::Beginning,
-            1 => Start::End,
-            _ => Start::After(random.u64(0..20)),
-        };
-        return Target::Stream { name: "ours".into(), from };
-    }
-    let from = match (random.u8(0..4), server.log.last()) {
-        (0, _) | (2, None) => Start::Beginning,
-        (1, _) => Start::End,
-        (2, Some(_)) => {
-            let record = random.choice(&server.log);
-            record.map_or(Start::Beginning, |record| Start::After(record.place.log))
-        }
-        (_, last) => {
-            let commit = last.map_or(0, |last| last.place.log.commit) + random.u64(0..60);
-            Start::After(LogPosition { commit, prepare: commit })
-        }
-    };
-    Target::All { from, filter: random.bool().then(filter) }
 }
