@@ -65,7 +65,7 @@ defmodule Penstock.Stage do
   `{:shutdown, _}`; a `:temporary` one never does.
   """
 
-  alias Penstock.Stage.{Loop, Options}
+  alias Penstock.Stage.Loop
 
   @type stage :: pid | atom | {:global, term} | {:via, module, term} | {name :: atom, node}
   @typedoc "Names a subscription, for its consumer; a reference unless the consumer chose otherwise."
@@ -357,21 +357,7 @@ defmodule Penstock.Stage do
   Others are those of `start_link/3`.
   """
   @spec from_enumerable(Enumerable.t(), keyword) :: GenServer.on_start()
-  def from_enumerable(enumerable, options \\ []) do
-    case Options.take(options, Options.from_enumerable()) do
-      {:ok, %{link: link?, stacktrace: stacktrace}, options} ->
-        argument = {enumerable, stacktrace || stacktrace(), options}
-        Loop.start(if(link?, do: :link, else: :nolink), {Penstock.Stage.Streamer, argument}, options)
-
-      {:error, message} ->
-        raise ArgumentError, message
-    end
-  end
-
-  defp stacktrace do
-    {:current_stacktrace, [_info, _here | stacktrace]} = Process.info(self(), :current_stacktrace)
-    stacktrace
-  end
+  def from_enumerable(enumerable, options \\ []), do: Penstock.Stage.Streamer.start(enumerable, options)
 
   @doc """
   A stream of what producers emit, in the process that enumerates it.

@@ -7,11 +7,31 @@ defmodule Penstock.Stage.Streamer do
   require Logger
 
   alias Penstock.Stage
-  alias Penstock.Stage.Options
+  alias Penstock.Stage.{Loop, Options}
   alias __MODULE__
 
   @enforce_keys [:next, :started_at]
   defstruct [:next, :started_at, consumers: :unwatched]
+
+  @doc "As `Penstock.Stage.from_enumerable/2`."
+  @spec start(Enumerable.t(), keyword) :: GenServer.on_start()
+  def start(enumerable, options) do
+    case Options.take(options, Options.from_enumerable()) do
+      {:ok, %{link: link?, stacktrace: stacktrace}, options} ->
+        argument = {enumerable, stacktrace || stacktrace(), options}
+        Loop.start(if(link?, do: :link, else: :nolink), {Streamer, argument}, options)
+
+      {:error, message} ->
+        raise ArgumentError, message
+    end
+  end
+
+  # Of whoever has called the function that `start/2` is the end of.
+  defp stacktrace do
+    {:current_stacktrace, [_info, _here, _start | stacktrace]} = Process.info(self(), :current_stacktrace)
+
+    stacktrace
+  end
 
   @impl Stage
   def init({enumerable, started_at, options}) do

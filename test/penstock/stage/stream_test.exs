@@ -163,6 +163,7 @@ defmodule Penstock.Stage.StreamTest do
                    "expected :producers to be a list of producers, got: #{inspect(producers)}",
                    fn -> Stage.stream([], producers: producers) end
     end
+
     assert_raise ArgumentError, ~r/list of subscriptions/, fn -> Stage.stream(:producer) end
   end
 end
