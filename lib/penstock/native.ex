@@ -38,6 +38,7 @@ defmodule Penstock.Native do
   def stage_demand_of(_output, _id), do: :erlang.nif_error(:not_loaded)
   def stage_buffered(_output), do: :erlang.nif_error(:not_loaded)
   def stage_emit(_output, _n), do: :erlang.nif_error(:not_loaded)
+  def stage_emit_on(_output, _n), do: :erlang.nif_error(:not_loaded)
   def stage_next(_output), do: :erlang.nif_error(:not_loaded)
   def stage_take(_output, _most), do: :erlang.nif_error(:not_loaded)
   def stage_split(_output, _new, _counts, _none), do: :erlang.nif_error(:not_loaded)

@@ -12,7 +12,7 @@ defmodule Penstock.NativeArgumentsTest do
   defp settings,
     do:
       {{true, 1024, :wait},
-       {{10, 10, 10}, {true, false}, {:demand, nil, nil}, :forward, {self(), make_ref()}}}
+       {{10, 10, 10}, {true, false}, {:demand, nil, nil, nil}, :forward, {self(), make_ref()}}}
 
   defp open(handle, position, place \\ nil, value \\ nil) do
     settings = if place, do: put_in_tuple(settings(), place, value), else: settings()
@@ -40,9 +40,10 @@ defmodule Penstock.NativeArgumentsTest do
         {"max_count", [1, 0, 2], 1001, "an integer from 1 to 1000"},
         {"max_message_size", [0, 1], 2 ** 32, "an integer from 1 to 4294967295"},
         {"max_demand", [1, 2, 1], 0, "an integer from 1"},
+        {"rate", [1, 2, 3], 5, "it takes nil"},
         {"dispatcher", [1, 2], :everyone,
-         "{:demand, max_demand, seed}, :broadcast or {:partition, count, by}"},
-        {"dispatcher", [1, 2, 0], :partitions, "{:demand, max_demand, seed}, :broadcast"},
+         "{:demand, max_demand, seed, rate}, :broadcast or {:partition, count, by}"},
+        {"dispatcher", [1, 2, 0], :partitions, "{:demand, max_demand, seed, rate}, :broadcast"},
         {"partitions", [1, 2], {:partition, 0, :id}, "an integer from 1 to 10000000"},
         {"hash", [1, 2], {:partition, 1, :name}, ":id, :stream_name, :type"},
         {"demand", [1, 3], :backward, ":forward, :accumulate"},

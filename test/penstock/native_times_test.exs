@@ -112,6 +112,7 @@ defmodule Penstock.NativeTimesTest do
     Native.stage_ask(by_demand, 1, 100)
     Native.stage_credit(by_demand, 1, 100)
     Native.stage_emit(by_demand, 10)
+    Native.stage_emit_on(by_demand, 10)
     Native.stage_refill(by_demand)
     Native.stage_counting(by_demand)
     Native.stage_claim(by_demand)
@@ -136,8 +137,8 @@ defmodule Penstock.NativeTimesTest do
     Native.stage_emit(broadcast, 10)
     Native.stage_share(broadcast, 1, 10, 5)
 
-    partition = Native.stage_new(10, :first, {:partition, 100})
-    for n <- 0..99, do: :ok = Native.stage_subscribe(partition, n, n)
+    partition = Native.stage_new(10, :first, {:partition, 100, nil})
+    for n <- 0..99, do: :ok = Native.stage_subscribe(partition, n, {:partition, n})
     for n <- 0..99, do: Native.stage_ask(partition, n, 10)
     Native.stage_split(partition, 0, List.duplicate(1, 100), 0)
     Native.stage_deal_to(partition, 0, 5, 1)
@@ -182,7 +183,7 @@ defmodule Penstock.NativeTimesTest do
       {:ok, _} = EventStore.append(store, stream, for(_ <- chunk, do: Event.new("Read", {:raw, body})))
     end
 
-    wanted = {{100_000, 100_000_000, 1000}, {json, true}, {:demand, nil, nil}, :forward, {self(), make_ref()}}
+    wanted = {{100_000, 100_000_000, 1000}, {json, true}, {:demand, nil, nil, nil}, :forward, {self(), make_ref()}}
     {:ok, producer} = Native.linear_open(connection, stream, :start, {true, 17_825_792, :wait}, wanted)
     :ok = Native.producer_subscribe(producer, 1, {self(), make_ref()}, nil, nil)
     await_ready(producer, count)

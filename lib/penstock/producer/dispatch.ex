@@ -46,7 +46,7 @@ defmodule Penstock.Producer.Dispatch do
     case Dispatcher.configure(option) do
       {:ok, {:demand, max, shuffle?}} ->
         seed = if shuffle?, do: :rand.uniform(4_294_967_296)
-        {:ok, %__MODULE__{kind: :demand, native: {:demand, max, seed}}}
+        {:ok, %__MODULE__{kind: :demand, native: {:demand, max, seed, nil}}}
 
       {:ok, :broadcast} ->
         {:ok, %__MODULE__{kind: :broadcast, native: :broadcast}}

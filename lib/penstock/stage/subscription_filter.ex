@@ -20,6 +20,9 @@ defmodule Penstock.Stage.SubscriptionFilter do
   @deepest 127
   @most_fields 64
 
+  # How large text may be that is looked up or compared natively.
+  @most_bytes 1024
+
   @doc "The filter of a subscription that takes these options; nil when it wants every event."
   @spec new(keyword, [:filter | :selector]) :: {:ok, t | nil} | {:error, message :: String.t()}
   def new(options, keys) do
@@ -77,6 +80,8 @@ defmodule Penstock.Stage.SubscriptionFilter do
   defp add(:infinity), do: :infinity
   defp add(fields), do: fields + 1
 
+  defp small?(term) when is_bitstring(term), do: bit_size(term) <= 8 * @most_bytes
+  defp small?(term) when is_integer(term), do: abs(term) < 0x1_0000_0000_0000_0000
   defp small?(term), do: not (is_list(term) or is_tuple(term) or is_map(term) or is_function(term))
 
   # Nested lists, made once, so that an event costs no more than its lookups.

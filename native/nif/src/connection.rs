@@ -13,7 +13,7 @@ use client::{Connection, Expectation, NewEvent, Outcome, Settings, Time, append,
 use producer_core::Budget;
 use rustler::{Atom, Binary, Encoder, Env, ListIterator, NifResult, OwnedEnv, Resource, ResourceArc, Term};
 use uuid::Uuid;
-use wire::connection_string::ConnectionString;
+use wire::connection_string::{ConnectionString, ConnectionStringError, MOST_BYTES};
 
 use crate::account::{budget, timed};
 use crate::connection::answer::{Answer, CallAnswer};
@@ -34,13 +34,20 @@ pub struct StoreConnection {
 impl Resource for StoreConnection {}
 
 #[rustler::nif]
-fn event_store_open<'a>(env: Env<'a>, connection_string: &str) -> Term<'a> {
+fn event_store_open<'a>(env: Env<'a>, connection_string: Term<'a>) -> NifResult<Term<'a>> {
     let _timed = timed!(env, "event_store_open");
-    let opened = open(env, connection_string);
-    match opened {
+    let bytes: Binary<'a> = argument::any("connection_string", connection_string, "a binary")?;
+    let opened = if bytes.len() > MOST_BYTES {
+        // before all of it is looked at
+        let error = ConnectionStringError::TooLong { bytes: bytes.len() };
+        Err(error::connection_string(env, &error.to_string()))
+    } else {
+        open(env, argument::any("connection_string", connection_string, "a string in UTF-8")?)
+    };
+    Ok(match opened {
         Ok(connection) => (atoms::ok(), ResourceArc::new(StoreConnection { connection })).encode(env),
         Err(error) => (atoms::error(), error).encode(env),
-    }
+    })
 }
 
 fn open<'a>(env: Env<'a>, connection_string: &str) -> Result<Connection, Term<'a>> {

@@ -1,37 +1,42 @@
 //! Drops what is large aside: one thread for all of it, which no scheduler waits for.
 
-use std::sync::{Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread::Builder;
 
 type Large = Box<dyn Send>;
 
-struct Waiting {
-    all: Vec<Large>,
-    /// A thread is at it.
-    at_work: bool,
-}
+static WAITING: Mutex<Vec<Large>> = Mutex::new(Vec::new());
+static COME: Condvar = Condvar::new();
+static STARTED: AtomicBool = AtomicBool::new(false);
 
-static WAITING: Mutex<Waiting> = Mutex::new(Waiting { all: Vec::new(), at_work: false });
+/// Starts the thread, when the library is loaded: that takes longer than a call may. It sleeps while there is nothing to
+/// drop.
+pub fn start() {
+    if !STARTED.swap(true, Relaxed) && Builder::new().name("penstock-drop".to_owned()).spawn(work).is_err() {
+        STARTED.store(false, Relaxed);
+    }
+}
 
 /// Has something dropped; here, if there is no thread to be had.
 pub fn drop_later(large: impl Send + 'static) {
-    let Ok(runtime) = crate::runtime::handle() else { return drop(large) };
-    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
-    waiting.all.push(Box::new(large));
-    if !waiting.at_work {
-        waiting.at_work = true;
-        runtime.spawn_blocking(work);
+    if STARTED.load(Relaxed) {
+        WAITING.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(large));
+        COME.notify_one();
     }
 }
 
 fn work() {
-    while let Some(large) = next() {
-        drop(large);
+    loop {
+        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        while waiting.is_empty() {
+            waiting = COME.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        let large = std::mem::take(&mut *waiting);
+        // whoever has more to drop does not wait for what is dropped now
+        drop(waiting);
+        // what panics over it takes only itself away
+        catch_unwind(AssertUnwindSafe(|| drop(large))).ok();
     }
-}
-
-fn next() -> Option<Large> {
-    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
-    let next = waiting.all.pop();
-    waiting.at_work = next.is_some();
-    next
 }

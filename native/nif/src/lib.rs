@@ -12,6 +12,7 @@
 //! - `producer`: what every native producer is
 //! - `linear`: the linear subscription, which is one
 //! - `deferred_drop`: dropping what is large
+//! - `dispatcher`: dispatchers as terms
 //! - `stage`: the dispatcher and the buffer of a producer of terms
 //! - `server`: the embedded server
 
@@ -19,6 +20,7 @@ mod account;
 mod argument;
 mod connection;
 mod deferred_drop;
+mod dispatcher;
 mod error;
 mod event_term;
 mod frame;
@@ -31,4 +33,9 @@ mod server;
 mod stage;
 mod sys;
 
-rustler::init!("Elixir.Penstock.Native");
+rustler::init!("Elixir.Penstock.Native", load = load);
+
+fn load(_env: rustler::Env<'_>, _info: rustler::Term<'_>) -> bool {
+    deferred_drop::start();
+    true
+}

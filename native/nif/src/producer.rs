@@ -21,10 +21,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use producer_core::Rest;
-use rustler::{Atom, Encoder, Env, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
+use rustler::{Atom, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use tokio::task::AbortHandle;
 
+use crate::account::limits::MANY_TO_FREE;
 use crate::account::{budget, timed};
+use crate::deferred_drop::drop_later;
+use crate::dispatcher;
 use consumers::Consumer;
 use serve::serve;
 use settings::forward;
@@ -47,7 +50,8 @@ mod atoms {
 
 /// A running producer. Its owner's death, or its own, ends the task that reads.
 pub struct NativeProducer {
-    shared: Arc<Shared>,
+    /// Until it is dropped.
+    shared: Option<Arc<Shared>>,
     task: AbortHandle,
 }
 
@@ -71,7 +75,7 @@ impl NativeProducer {
     {
         let shared = Arc::new(shared);
         let task = runtime.spawn(source(shared.clone()));
-        let producer = ResourceArc::new(Self { shared: shared.clone(), task: task.abort_handle() });
+        let producer = ResourceArc::new(Self { shared: Some(shared.clone()), task: task.abort_handle() });
         runtime.spawn(async move {
             if task.await.is_err_and(|error| error.is_panic()) {
                 shared.panicked();
@@ -83,13 +87,26 @@ impl NativeProducer {
 
     fn close(&self) {
         self.task.abort();
-        self.shared.clear();
+        if let Some(shared) = &self.shared {
+            shared.clear();
+        }
+    }
+
+    fn shared(&self) -> NifResult<&Arc<Shared>> {
+        self.shared.as_ref().ok_or(Error::BadArg)
     }
 }
 
 impl Drop for NativeProducer {
     fn drop(&mut self) {
+        let _timed = timed!(free "producer_free");
         self.task.abort();
+        // the last to hold it frees its consumers
+        let many =
+            |shared: &Arc<Shared>| shared.desk().is_ok_and(|desk| desk.consumers.len() >= MANY_TO_FREE);
+        if let Some(shared) = self.shared.take_if(|shared| many(shared)) {
+            drop_later(shared);
+        }
     }
 }
 
@@ -103,7 +120,7 @@ fn producer_close(env: Env<'_>, producer: Producer) -> Atom {
     atoms::ok()
 }
 
-/// Adds a consumer: its pid and tag, how it takes part in what is dealt (see [`settings::membership`]), and its filter (see
+/// Adds a consumer: its pid and tag, how it takes part in what is dealt (see [`dispatcher::membership`]), and its filter (see
 /// [`Consumer::new`]).
 #[rustler::nif]
 fn producer_subscribe<'a>(
@@ -115,12 +132,12 @@ fn producer_subscribe<'a>(
     filter: Term<'a>,
 ) -> NifResult<Atom> {
     let _timed = timed!(env, "producer_subscribe");
-    let shared = &producer.shared;
-    let membership = settings::membership(how)?;
+    let shared = producer.shared()?;
+    let membership = dispatcher::membership(how)?;
     let consumer = Consumer::new(shared.owner(), from, membership, filter)?;
     let mut desk = shared.desk()?;
     let subscribed = shared.lock()?.producer.subscribe(key, membership);
-    subscribed.map_err(|error| rustler::Error::RaiseTerm(Box::new(error.to_string())))?;
+    subscribed.map_err(|error| Error::RaiseTerm(Box::new(error.to_string())))?;
     desk.consumers.add(key, consumer);
     Ok(atoms::ok())
 }
@@ -129,7 +146,7 @@ fn producer_subscribe<'a>(
 #[rustler::nif]
 fn producer_cancel<'a>(env: Env<'a>, producer: Producer, key: u64) -> NifResult<Term<'a>> {
     let _timed = timed!(env, "producer_cancel");
-    let shared = &producer.shared;
+    let shared = producer.shared()?;
     let remains = shared.lock()?.producer.cancel(key);
     shared::free(remains);
     shared.desk()?.consumers.remove(key);
@@ -140,7 +157,7 @@ fn producer_cancel<'a>(env: Env<'a>, producer: Producer, key: u64) -> NifResult<
 #[rustler::nif]
 fn producer_ask<'a>(env: Env<'a>, producer: Producer, key: u64, count: u64) -> NifResult<Term<'a>> {
     let _timed = timed!(env, "producer_ask");
-    serve(env, &producer.shared, budget::ordinary(), |inner| inner.producer.ask(key, count))
+    serve(env, producer.shared()?, budget::ordinary(), |inner| inner.producer.ask(key, count))
 }
 
 /// Notes that a consumer did not want `count` of the events that its process was given for it; `more` when the process is to
@@ -148,7 +165,7 @@ fn producer_ask<'a>(env: Env<'a>, producer: Producer, key: u64, count: u64) -> N
 #[rustler::nif]
 fn producer_decline(env: Env<'_>, producer: Producer, key: u64, count: u64) -> NifResult<Atom> {
     let _timed = timed!(env, "producer_decline");
-    let mut inner = producer.shared.lock()?;
+    let mut inner = producer.shared()?.lock()?;
     inner.producer.decline(key, count);
     Ok(outbox::next(if inner.producer.wake_due() { Rest::More } else { Rest::Wait }))
 }
@@ -157,7 +174,7 @@ fn producer_decline(env: Env<'_>, producer: Producer, key: u64, count: u64) -> N
 #[rustler::nif]
 fn producer_serve(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
     let _timed = timed!(env, "producer_serve");
-    serve(env, &producer.shared, budget::ordinary(), |inner| {
+    serve(env, producer.shared()?, budget::ordinary(), |inner| {
         inner.producer.awake();
         None
     })
@@ -167,28 +184,28 @@ fn producer_serve(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
 #[rustler::nif(schedule = "DirtyCpu")]
 fn producer_serve_dirty(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
     let _timed = timed!(dirty "producer_serve_dirty");
-    serve(env, &producer.shared, budget::dirty(), |_| None)
+    serve(env, producer.shared()?, budget::dirty(), |_| None)
 }
 
 /// How many events one consumer waits for.
 #[rustler::nif]
 fn producer_demand_of(env: Env<'_>, producer: Producer, key: u64) -> NifResult<u64> {
     let _timed = timed!(env, "producer_demand_of");
-    Ok(producer.shared.lock()?.producer.demand_of(key))
+    Ok(producer.shared()?.lock()?.producer.demand_of(key))
 }
 
 /// Who holds a partition, if these are `limit` or more; nobody otherwise.
 #[rustler::nif]
 fn producer_holders(env: Env<'_>, producer: Producer, partition: usize, limit: usize) -> NifResult<Vec<u64>> {
     let _timed = timed!(env, "producer_holders");
-    Ok(producer.shared.lock()?.producer.holders(partition, limit))
+    Ok(producer.shared()?.lock()?.producer.holders(partition, limit))
 }
 
 #[rustler::nif]
 fn producer_set_demand<'a>(env: Env<'a>, producer: Producer, mode: Term<'a>) -> NifResult<Term<'a>> {
     let _timed = timed!(env, "producer_set_demand");
     let forward = forward(mode)?;
-    serve(env, &producer.shared, budget::ordinary(), |inner| {
+    serve(env, producer.shared()?, budget::ordinary(), |inner| {
         inner.producer.set_forward(forward);
         None
     })
@@ -197,8 +214,8 @@ fn producer_set_demand<'a>(env: Env<'a>, producer: Producer, mode: Term<'a>) -> 
 #[rustler::nif]
 fn producer_info(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
     let _timed = timed!(env, "producer_info");
-    let given = producer.shared.desk()?.revision;
-    let inner = producer.shared.lock()?;
+    let given = producer.shared()?.desk()?.revision;
+    let inner = producer.shared()?.lock()?;
     let core = &inner.producer;
     let pairs = [
         (atoms::state(), outbox::state(core.state()).encode(env)),

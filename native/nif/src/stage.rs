@@ -3,10 +3,10 @@
 //! Subscribers are known by a number; the process that owns this side maps it to a pid and a tag, and
 //! does the sending, since a list that fits one subscriber's demand goes out as the list it already is.
 
-mod dispatcher;
 mod extent;
 pub mod filter;
 mod partition;
+mod recipient;
 mod store;
 mod term_batch;
 
@@ -19,23 +19,23 @@ use stage_core::{
     Recipient, Share,
 };
 
-use dispatcher::To;
+use recipient::To;
 use term_batch::{CHUNK, TermBatch};
 
+use crate::account::limits::{DEALS, MANY_TO_FREE};
 use crate::account::{Meter, Record, call, timed};
+use crate::dispatcher;
+use crate::sys::Terms;
 
 mod atoms {
     rustler::atoms! {
-        nil, infinity, first, last, mark, heap, full, copied, buffered, exceeded, served, demand, broadcast, partition,
-        everyone, split, later, all, cancel, ahead, is, r#in = "in", block, drop_oldest,
+        nil, infinity, first, last, mark, heap, full, copied, buffered, exceeded, served,
+        everyone, split, later, more, all, cancel, ahead, is, r#in = "in",
     }
 }
 
 /// This many events or more are not freed by the scheduler that drops the last reference.
 const SLOW_TO_FREE: u64 = store::HEAP_LIMIT;
-
-/// The same of partitions.
-const MANY_PARTITIONS: usize = 10_000;
 
 /// This many deals or more are counted by the clock.
 const MANY_DEALS: usize = 8;
@@ -61,8 +61,8 @@ impl Drop for StageOutput {
     fn drop(&mut self) {
         let _timed = timed!(free "stage_free");
         let Some(state) = self.0.get_mut().ok().and_then(Option::take) else { return };
-        let partitions = state.output.dispatcher().partitions_noted();
-        if state.off_heap() >= SLOW_TO_FREE || partitions >= MANY_PARTITIONS {
+        let noted = state.output.dispatcher().noted().max(state.output.buffer().entries());
+        if state.off_heap() >= SLOW_TO_FREE || noted >= MANY_TO_FREE {
             crate::deferred_drop::drop_later(state);
         }
     }
@@ -146,12 +146,15 @@ fn stage_new(limit: Term<'_>, keep: rustler::Atom, dispatcher: Term<'_>) -> NifR
         return Err(Error::BadArg);
     };
     let buffer = Buffer::new(optional(limit, atoms::infinity())?, keep);
-    let output = Output::new(dispatcher::decode(dispatcher)?, buffer);
+    let dispatcher::Decoded { dispatcher, by, rate: _ } = dispatcher::decode(dispatcher)?;
+    // its process tells partitions apart
+    crate::argument::one_of("hash", by, &[(atoms::nil(), ())])?;
+    let output = Output::new(dispatcher, buffer);
     let state = State { output, on_heap: 0, staged: 0, ahead: None, meter: Meter::default() };
     Ok(ResourceArc::new(StageOutput(Mutex::new(Some(state)))))
 }
 
-/// `how` is the partition, or how it may lag behind a broadcast.
+/// `how` it takes part in what is dealt is for [`dispatcher::membership`].
 #[rustler::nif]
 fn stage_subscribe<'a>(
     env: Env<'a>,
@@ -161,7 +164,7 @@ fn stage_subscribe<'a>(
 ) -> NifResult<rustler::Atom> {
     output.clocked(env, call!("stage_subscribe"), |state| {
         let dispatcher = state.output.dispatcher_mut();
-        let membership = dispatcher::membership(dispatcher.kind(), how)?;
+        let membership = dispatcher::membership(how)?;
         dispatcher.subscribe(id, membership).map_err(|_| Error::BadArg)?;
         Ok(rustler::types::atom::ok())
     })
@@ -268,7 +271,8 @@ fn stage_buffered(env: Env<'_>, output: &StageOutput) -> NifResult<u64> {
 }
 
 /// Who gets how many of `n` new events: the number of a subscriber, `everyone` or `split` when that is for all
-/// of them, otherwise a list of pairs; what it leaves over nobody waits for. `heap` when nobody waits for any and the buffer, which
+/// of them, otherwise a list of pairs; what it leaves over nobody waits for, unless the list ends with `more`: then
+/// `stage_emit_on` comes next. `heap` when nobody waits for any and the buffer, which
 /// has counted them already, leaves them on the owner's heap.
 #[rustler::nif]
 fn stage_emit<'a>(env: Env<'a>, output: &StageOutput, n: u64) -> NifResult<Term<'a>> {
@@ -286,13 +290,31 @@ fn stage_emit<'a>(env: Env<'a>, output: &StageOutput, n: u64) -> NifResult<Term<
             return Ok(To(first.0).encode(env));
         }
         let started = Instant::now();
-        let deals: Vec<_> = std::iter::once(first).chain(deals).map(|(to, n)| (To(to), n)).collect();
-        let answer = deals.encode(env);
-        if deals.len() >= MANY_DEALS {
+        let (answer, count) = pairs(env, std::iter::once(first).chain(deals));
+        if count >= MANY_DEALS {
             state.meter.add(started.elapsed());
         }
         Ok(answer)
     })
+}
+
+/// Goes on with a `stage_emit` of which `n` events are left, and answers as it does, with a list.
+#[rustler::nif]
+fn stage_emit_on<'a>(env: Env<'a>, output: &StageOutput, n: u64) -> NifResult<Term<'a>> {
+    output.clocked(env, call!("stage_emit_on"), |state| Ok(pairs(env, state.output.emit_on(n)).0))
+}
+
+/// As many deals as one call makes, with `more` at the end when there may be others; how many they are.
+fn pairs<'a>(env: Env<'a>, deals: impl Iterator<Item = (Recipient<u64>, u64)>) -> (Term<'a>, usize) {
+    let mut pairs = Terms::new(env);
+    for (to, n) in deals.take(DEALS) {
+        pairs.push((To(to), n).encode(env));
+    }
+    let count = pairs.len();
+    if count == DEALS {
+        pairs.push(atoms::more().encode(env));
+    }
+    (pairs.list(0), count)
 }
 
 /// The next delivery from the buffer: `nil`, `mark`, or whom it is for and either how many events to take
@@ -377,7 +399,9 @@ impl State {
             Credited::Plain => asked,
             Credited::Exceeded(max) => (atoms::exceeded(), max, asked).encode(env),
             Credited::Queued(partition) => {
+                let started = Instant::now();
                 let served = partition::serve(env, self.partitions()?, partition);
+                self.meter.add(started.elapsed());
                 (atoms::served(), (partition, served), asked).encode(env)
             }
             Credited::Lagged(n) => (atoms::served(), n, asked).encode(env),

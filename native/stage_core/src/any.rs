@@ -182,11 +182,12 @@ impl<K: Copy + Ord> AnyDispatcher<K> {
         }
     }
 
-    /// How many partitions there is anything noted of; none where there are no partitions.
-    pub fn partitions_noted(&self) -> usize {
+    /// How many subscribers there are, and partitions of which anything is noted: so much there is to free.
+    pub fn noted(&self) -> usize {
         match self {
+            Self::Demand(dispatcher) => dispatcher.subscribers(),
+            Self::Broadcast(dispatcher) => dispatcher.subscribers(),
             Self::Partition(dispatcher) => dispatcher.noted(),
-            Self::Demand(_) | Self::Broadcast(_) => 0,
         }
     }
 }

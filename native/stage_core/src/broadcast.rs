@@ -173,6 +173,11 @@ impl<K: Copy + Ord> BroadcastDispatcher<K> {
         }
     }
 
+    /// How many subscribers there are.
+    pub fn subscribers(&self) -> usize {
+        self.blocking.len() + self.lagging.len()
+    }
+
     /// How many events the source was asked for and has not brought.
     pub fn claimed(&self) -> u64 {
         self.claimed.get()

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
 use crate::Batch;
+use crate::chunked::Chunked;
 
 /// Which events stay when more come than there is room for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,7 +16,8 @@ pub enum Keep {
 #[derive(Debug)]
 enum Entry<B, M> {
     Events(B),
-    Mark(M),
+    /// Marks in a row: there may be any number of them.
+    Marks(VecDeque<M>),
 }
 
 /// What comes out of a buffer next.
@@ -37,12 +39,12 @@ pub struct Stored<M> {
     /// How many of the new events, at their end, were not taken.
     pub refused: u64,
     /// Marks that only evicted events stood before.
-    pub released: Vec<M>,
+    pub released: VecDeque<M>,
 }
 
 impl<M> Stored<M> {
     fn all() -> Self {
-        Self { evicted: 0, evicted_elsewhere: 0, refused: 0, released: Vec::new() }
+        Self { evicted: 0, evicted_elsewhere: 0, refused: 0, released: VecDeque::new() }
     }
 
     /// How many events were discarded.
@@ -55,7 +57,7 @@ impl<M> Stored<M> {
 /// Marks take no room.
 #[derive(Debug)]
 pub struct Buffer<B, M> {
-    entries: VecDeque<Entry<B, M>>,
+    entries: Chunked<Entry<B, M>>,
     count: u64,
     limit: Option<u64>,
     keep: Keep,
@@ -64,7 +66,7 @@ pub struct Buffer<B, M> {
 impl<B: Batch, M> Buffer<B, M> {
     /// An empty buffer for `limit` events, or for any number of them.
     pub fn new(limit: Option<u64>, keep: Keep) -> Self {
-        Self { entries: VecDeque::new(), count: 0, limit, keep }
+        Self { entries: Chunked::default(), count: 0, limit, keep }
     }
 
     /// How many events it holds.
@@ -75,6 +77,11 @@ impl<B: Batch, M> Buffer<B, M> {
     /// Whether neither events nor marks are in it.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// How many batches it holds, and marks between them.
+    pub fn entries(&self) -> usize {
+        self.entries.len()
     }
 
     /// How many events, of those that may come next, it would take.
@@ -144,7 +151,7 @@ impl<B: Batch, M> Buffer<B, M> {
     pub fn last(&self) -> Option<&B> {
         match self.entries.back()? {
             Entry::Events(batch) => Some(batch),
-            Entry::Mark(_) => None,
+            Entry::Marks(_) => None,
         }
     }
 
@@ -152,7 +159,7 @@ impl<B: Batch, M> Buffer<B, M> {
     pub fn first(&self) -> Option<&B> {
         match self.entries.front()? {
             Entry::Events(batch) => Some(batch),
-            Entry::Mark(_) => None,
+            Entry::Marks(_) => None,
         }
     }
 
@@ -161,16 +168,25 @@ impl<B: Batch, M> Buffer<B, M> {
         if self.is_empty() {
             return Some(mark);
         }
-        self.entries.push_back(Entry::Mark(mark));
+        match self.entries.back_mut() {
+            Some(Entry::Marks(marks)) => marks.push_back(mark),
+            _ => self.entries.push_back(Entry::Marks(VecDeque::from([mark]))),
+        }
         None
     }
 
     /// Takes the next part out: a mark, or at most `most` events of the first batch. `take` is given that
     /// batch and the number of events that it must remove from its front.
     pub fn pop<E>(&mut self, most: u64, take: impl FnOnce(&mut B, u64) -> E) -> Option<Part<E, M>> {
-        let Entry::Events(batch) = self.entries.front_mut()? else {
-            let Entry::Mark(mark) = self.entries.pop_front()? else { return None };
-            return Some(Part::Mark(mark));
+        let batch = match self.entries.front_mut()? {
+            Entry::Events(batch) => batch,
+            Entry::Marks(marks) => {
+                let mark = marks.pop_front();
+                if marks.is_empty() {
+                    self.entries.pop_front();
+                }
+                return mark.map(Part::Mark);
+            }
         };
         let count = batch.count();
         let n = count.min(most);
@@ -191,17 +207,18 @@ impl<B: Batch, M> Buffer<B, M> {
             return;
         }
         // With nothing left to evict the front may still be marks that waited for what is gone.
-        while let Some(part) = self.pop(self.count.saturating_sub(limit), |batch, n| {
-            batch.discard_front(n);
-            (n, if batch.is_kept_elsewhere() { n } else { 0 })
-        }) {
-            match part {
-                Part::Events((n, elsewhere)) => {
-                    stored.evicted += n;
-                    stored.evicted_elsewhere += elsewhere;
-                }
-                Part::Mark(mark) => stored.released.push(mark),
+        loop {
+            if let Some(Entry::Marks(marks)) = self.entries.front_mut() {
+                stored.released.append(marks);
+                self.entries.pop_front();
             }
+            let evicted = self.pop(self.count.saturating_sub(limit), |batch, n| {
+                batch.discard_front(n);
+                (n, if batch.is_kept_elsewhere() { n } else { 0 })
+            });
+            let Some(Part::Events((n, elsewhere))) = evicted else { return };
+            stored.evicted += n;
+            stored.evicted_elsewhere += elsewhere;
         }
     }
 }

@@ -42,6 +42,9 @@ struct Rank {
     since: Reverse<u64>,
 }
 
+/// Places of a shuffled first deal are below this, later ones above.
+const SHUFFLED: u64 = 1 << 62;
+
 /// Gives every batch to the subscriber who has asked for most.
 ///
 /// It keeps two sums: what living subscribers still wait for, and what the source was asked for and has
@@ -55,7 +58,8 @@ pub struct DemandDispatcher<K> {
     demand: u64,
     claimed: Claimed,
     max_demand: Option<u64>,
-    shuffle: Option<u64>,
+    /// Until the first deal, when subscribers of equal demand are to be served in random order then.
+    shuffle: Option<fastrand::Rng>,
     rate: Option<u64>,
     /// What of the rate is left.
     left: u64,
@@ -72,11 +76,11 @@ impl<K: Copy + Ord> DemandDispatcher<K> {
     pub fn new(options: DemandOptions) -> Self {
         Self {
             subscribers: Ranked::default(),
-            turns: 0,
+            turns: SHUFFLED,
             demand: 0,
             claimed: Claimed::default(),
             max_demand: options.max_demand,
-            shuffle: options.shuffle_first_deal,
+            shuffle: options.shuffle_first_deal.map(fastrand::Rng::with_seed),
             rate: options.rate,
             left: options.rate.unwrap_or(u64::MAX),
         }
@@ -149,17 +153,17 @@ impl<K: Copy + Ord> DemandDispatcher<K> {
         self.subscribers.len()
     }
 
-    /// The place behind those who wait for as much already.
+    /// The place behind those who wait for as much already; any place among them before a first deal that is shuffled,
+    /// so that nothing is left to be shuffled then.
     fn rank(&mut self, demand: u64) -> Rank {
-        self.turns += 1;
-        Rank { demand, since: Reverse(self.turns) }
-    }
-
-    fn shuffle_equals(&mut self, seed: u64) {
-        let mut turns: Vec<u64> = (1..=self.subscribers.len() as u64).collect();
-        fastrand::Rng::with_seed(seed).shuffle(&mut turns);
-        self.turns = turns.len() as u64;
-        self.subscribers.set_all(|_, rank| Rank { since: Reverse(turns.pop().unwrap_or(0)), ..rank });
+        let since = match &mut self.shuffle {
+            Some(random) => random.u64(0..SHUFFLED),
+            None => {
+                self.turns += 1;
+                self.turns
+            }
+        };
+        Rank { demand, since: Reverse(since) }
     }
 }
 
@@ -180,9 +184,7 @@ impl<K: Copy + Ord> Dispatcher for DemandDispatcher<K> {
         if available == 0 || self.demand == 0 {
             return None;
         }
-        if let Some(seed) = self.shuffle.take() {
-            self.shuffle_equals(seed);
-        }
+        self.shuffle = None;
         let (key, Rank { demand, .. }) = self.subscribers.first()?;
         let n = demand.min(available);
         self.demand -= n;

@@ -11,8 +11,10 @@
 
 mod any;
 mod batch;
+mod blocks;
 mod broadcast;
 mod buffer;
+mod chunked;
 mod demand;
 mod dispatcher;
 mod output;

@@ -87,6 +87,11 @@ impl<D: Dispatcher, B: Batch, M> Output<D, B, M> {
         self.dispatcher.deal(available)
     }
 
+    /// Goes on with an [`emit`](Self::emit) of which `n` events are left, before anything else happens.
+    pub fn emit_on(&mut self, n: u64) -> Deals<'_, D> {
+        self.dispatcher.deal(n)
+    }
+
     /// Stores events that nobody waits for.
     pub fn store(&mut self, batch: B) -> Stored<M> {
         self.buffer.store(batch)

@@ -1,8 +1,9 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
+use crate::chunked::Chunked;
 use crate::dispatcher::{Claimed, Dispatcher};
 use crate::sparse::Sparse;
-use crate::{AlreadySubscribed, Buffer, DemandDispatcher, DemandOptions, Keep, Part, UnknownSubscriber};
+use crate::{AlreadySubscribed, DemandDispatcher, DemandOptions, UnknownSubscriber};
 
 /// What a deal of a [`PartitionDispatcher`] is for: to be split by partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,19 +22,21 @@ pub enum Queued<K> {
 struct Partition<K> {
     /// Share what the partition gets by demand.
     subscribers: DemandDispatcher<K>,
-    /// How many events wait here, and between them the numbers of marks.
-    queue: Buffer<u64, u64>,
-    /// Where it stands among those with something in their queue, if it does.
-    place: usize,
+    /// What waits here, oldest first.
+    queue: Chunked<Waiting>,
+}
+
+/// Events of a queue between two marks.
+#[derive(Debug)]
+struct Waiting {
+    events: u64,
+    /// The number of the mark behind them.
+    mark: u64,
 }
 
 impl<K: Copy + Ord> Partition<K> {
     fn new() -> Self {
-        Self {
-            subscribers: DemandDispatcher::new(DemandOptions::default()),
-            queue: Buffer::new(None, Keep::Last),
-            place: 0,
-        }
+        Self { subscribers: DemandDispatcher::new(DemandOptions::default()), queue: Chunked::default() }
     }
 }
 
@@ -48,8 +51,6 @@ pub struct PartitionDispatcher<K> {
     /// As far as there was anything to note of them.
     partitions: Sparse<Partition<K>>,
     count: usize,
-    /// Those with something in their queue, in no order: they come and go with nearly every batch.
-    queued: Vec<usize>,
     /// Which partition a subscriber belongs to.
     homes: BTreeMap<K, usize>,
     /// How many events may be split: living demand and abandoned demand, less what is queued.
@@ -57,10 +58,14 @@ pub struct PartitionDispatcher<K> {
     /// Demand that subscribers left behind, until that of others takes its place.
     abandoned: u64,
     claimed: Claimed,
-    /// How many partitions hold each mark back, oldest mark first.
-    marks: VecDeque<usize>,
+    /// How many queued events hold each mark back beside the marks before it, oldest mark first.
+    marks: Chunked<u64>,
     /// The number of the oldest of these marks.
     first_mark: u64,
+    /// How many events are queued behind all marks.
+    unmarked: u64,
+    /// How many are queued.
+    queued: u64,
 }
 
 impl<K: Copy + Ord> PartitionDispatcher<K> {
@@ -69,13 +74,14 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
         Self {
             partitions: Sparse::default(),
             count,
-            queued: Vec::new(),
             homes: BTreeMap::new(),
             demand: 0,
             abandoned: 0,
             claimed: Claimed::default(),
-            marks: VecDeque::new(),
+            marks: Chunked::default(),
             first_mark: 0,
+            unmarked: 0,
+            queued: 0,
         }
     }
 
@@ -120,28 +126,45 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
 
     /// Gives `n` events to a partition: calls `deal` with each of its subscribers that gets some of them and with
     /// how many; the rest is queued. False when there is no such partition.
-    pub fn deal_to(&mut self, partition: usize, n: u64, mut deal: impl FnMut(K, u64)) -> bool {
+    pub fn deal_to(&mut self, partition: usize, n: u64, deal: impl FnMut(K, u64)) -> bool {
+        self.deal_up_to(partition, n, usize::MAX, deal).is_some()
+    }
+
+    /// The same in `most` deals at most. How many of the events are to be given to it with another call, before
+    /// anything else happens: none, if it is done. `None` when there is no such partition.
+    pub fn deal_up_to(
+        &mut self,
+        partition: usize,
+        n: u64,
+        most: usize,
+        mut deal: impl FnMut(K, u64),
+    ) -> Option<u64> {
         if n == 0 {
-            return partition < self.count;
+            return (partition < self.count).then_some(0);
         }
-        let place = self.queued.len();
-        let Some(home) = self.partition(partition) else { return false };
+        let mark = self.next_mark();
+        let home = self.partition(partition)?;
         let mut rest = n;
-        let empty = home.queue.is_empty();
-        if empty {
-            while let Some((key, n)) = home.subscribers.deal_one(rest) {
+        if home.queue.is_empty() {
+            let mut left = most;
+            while let Some((key, n)) = (left > 0).then(|| home.subscribers.deal_one(rest)).flatten() {
                 rest -= n;
+                left -= 1;
                 deal(key, n);
             }
+            if left == 0 && home.subscribers.demand() > 0 {
+                return Some(rest);
+            }
         }
-        if rest > 0 && home.queue.extend_last(|last| *last = last.saturating_add(rest)).is_none() {
-            home.queue.store(rest);
+        if rest > 0 {
+            match home.queue.back_mut() {
+                Some(last) if last.mark == mark => last.events = last.events.saturating_add(rest),
+                _ => home.queue.push_back(Waiting { events: rest, mark }),
+            }
+            self.unmarked = self.unmarked.saturating_add(rest);
+            self.queued = self.queued.saturating_add(rest);
         }
-        if empty && rest > 0 {
-            home.place = place;
-            self.queued.push(partition);
-        }
-        true
+        Some(0)
     }
 
     /// What comes next out of a partition's queue, while its subscribers wait for events.
@@ -151,56 +174,37 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
 
     /// The same, at most `most` events of it.
     pub fn serve_up_to(&mut self, partition: usize, most: u64) -> Option<Queued<K>> {
-        loop {
-            let home = self.known(partition)?;
-            let part = match home.queue.first().copied() {
-                Some(count) => {
-                    let (key, n) = home.subscribers.deal_one(count.min(most))?;
-                    home.queue.pop(n, |batch, n| *batch -= n);
-                    Part::Events((key, n))
-                }
-                None => match home.queue.pop(0, |_, _| ())? {
-                    Part::Mark(mark) => Part::Mark(mark),
-                    Part::Events(()) => return None,
-                },
-            };
-            if home.queue.is_empty() {
-                let place = home.place;
-                self.served(place);
-            }
-            match part {
-                Part::Events((key, n)) => return Some(Queued::Events(key, n)),
-                Part::Mark(mark) if self.pass(mark) => return Some(Queued::Mark),
-                Part::Mark(_) => {}
-            }
+        if self.marks.front() == Some(&0) {
+            self.marks.pop_front();
+            self.first_mark += 1;
+            return Some(Queued::Mark);
         }
-    }
-
-    /// Notes that nothing is queued any more for the partition that stands there; the last one takes its place.
-    fn served(&mut self, place: usize) {
-        if place < self.queued.len() {
-            self.queued.swap_remove(place);
+        let home = self.known(partition)?;
+        let first = home.queue.front_mut()?;
+        let (key, n) = home.subscribers.deal_one(first.events.min(most))?;
+        first.events -= n;
+        let mark = first.mark;
+        if first.events == 0 {
+            home.queue.pop_front();
         }
-        if let Some(moved) = self.queued.get(place).copied()
-            && let Some(home) = self.known(moved)
-        {
-            home.place = place;
-        }
+        self.queued = self.queued.saturating_sub(n);
+        let behind = usize::try_from(mark - self.first_mark).ok().and_then(|at| self.marks.get_mut(at));
+        let before = behind.unwrap_or(&mut self.unmarked);
+        *before = before.saturating_sub(n);
+        Some(Queued::Events(key, n))
     }
 
     /// Puts a mark behind every queue; false when none has events.
     pub fn mark(&mut self) -> bool {
-        let mark = self.first_mark + self.marks.len() as u64;
-        for partition in &self.queued {
-            if let Some(home) = self.partitions.get_mut(*partition) {
-                home.queue.mark(mark);
-            }
+        if self.queued > 0 {
+            self.marks.push_back(std::mem::take(&mut self.unmarked));
         }
-        let behind = self.queued.len();
-        if behind > 0 {
-            self.marks.push_back(behind);
-        }
-        behind > 0
+        self.queued > 0
+    }
+
+    /// The number of the mark that is put next.
+    fn next_mark(&self) -> u64 {
+        self.first_mark + self.marks.len() as u64
     }
 
     /// Who has subscribed to a partition, if these are `limit` or more, nobody otherwise; `None` when there is no such
@@ -225,9 +229,9 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
         self.count
     }
 
-    /// How many partitions there is anything noted of.
+    /// How many subscribers there are, and partitions of which anything is noted.
     pub fn noted(&self) -> usize {
-        self.partitions.count()
+        self.partitions.count() + self.homes.len()
     }
 
     /// How many events may be split.
@@ -247,7 +251,7 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
 
     /// How many events wait in the queues.
     pub fn queued(&self) -> u64 {
-        self.partitions.iter().map(|home| home.queue.count()).sum()
+        self.queued
     }
 
     fn home(&self, key: &K) -> Option<usize> {
@@ -265,22 +269,6 @@ impl<K: Copy + Ord> PartitionDispatcher<K> {
             return None;
         }
         self.partitions.get_or_insert_with(partition, Partition::new)
-    }
-
-    /// Whether a mark that one partition has let pass is held back by no other. A later mark stands behind an
-    /// earlier one wherever that still is, so they are let pass in order.
-    fn pass(&mut self, mark: u64) -> bool {
-        let Some(held) = usize::try_from(mark - self.first_mark).ok().and_then(|at| self.marks.get_mut(at))
-        else {
-            return false;
-        };
-        *held = held.saturating_sub(1);
-        if *held > 0 {
-            return false;
-        }
-        self.marks.pop_front();
-        self.first_mark += 1;
-        true
     }
 }
 

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use crate::blocks::Blocks;
+
 /// Keys by rank, the highest first: each is found, moved and removed in logarithmic time, and with a few it costs no
 /// more than a list of them.
 ///
@@ -7,9 +9,9 @@ use std::collections::BTreeMap;
 /// them differ.
 #[derive(Debug, Clone)]
 pub(crate) struct Ranked<K, R> {
-    heap: Vec<(R, usize)>,
+    heap: Blocks<(R, usize)>,
     /// By number: the key, and where in the heap its rank is.
-    slots: Vec<(K, usize)>,
+    slots: Blocks<(K, usize)>,
     /// The numbers of the keys; empty while these are so few that they are looked through.
     numbers: BTreeMap<K, usize>,
 }
@@ -19,7 +21,7 @@ const FEW: usize = 16;
 
 impl<K, R> Default for Ranked<K, R> {
     fn default() -> Self {
-        Self { heap: Vec::new(), slots: Vec::new(), numbers: BTreeMap::new() }
+        Self { heap: Blocks::default(), slots: Blocks::default(), numbers: BTreeMap::new() }
     }
 }
 
@@ -79,7 +81,7 @@ impl<K: Copy + Ord, R: Copy + Ord> Ranked<K, R> {
         let number = self.number(key)?;
         self.numbers.remove(key);
         let (_, place) = *self.slots.get(number)?;
-        let (rank, _) = self.heap.swap_remove(place);
+        let (rank, _) = self.heap.swap_remove(place)?;
         self.moved(place);
         // The last slot takes the number that has come free.
         self.slots.swap_remove(number);
@@ -114,18 +116,6 @@ impl<K: Copy + Ord, R: Copy + Ord> Ranked<K, R> {
             entry.0 = rank;
         }
         self.lower(0);
-    }
-
-    /// New ranks for all.
-    pub(crate) fn set_all(&mut self, mut rank: impl FnMut(K, R) -> R) {
-        for (at, number) in &mut self.heap {
-            if let Some((key, _)) = self.slots.get(*number) {
-                *at = rank(*key, *at);
-            }
-        }
-        for place in (0..self.heap.len() / 2).rev() {
-            self.lower(place);
-        }
     }
 
     fn place(&self, key: &K) -> Option<usize> {
@@ -199,7 +189,6 @@ mod tests {
         Remove(u8),
         Set(u8, u32),
         SetFirst(u32),
-        Double,
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -208,7 +197,6 @@ mod tests {
             1 => (0..40u8).prop_map(Step::Remove),
             1 => (0..40u8, 0..50u32).prop_map(|(key, rank)| Step::Set(key, rank)),
             1 => (0..50u32).prop_map(Step::SetFirst),
-            1 => Just(Step::Double),
         ]
     }
 
@@ -233,12 +221,6 @@ mod tests {
                             map.insert(key, rank);
                         }
                         ranked.set_first(rank);
-                    }
-                    Step::Double => {
-                        ranked.set_all(|key, rank| (rank * 2) % 50 + u32::from(key));
-                        for (key, rank) in &mut map {
-                            *rank = (*rank * 2) % 50 + u32::from(*key);
-                        }
                     }
                 }
                 prop_assert_eq!(ranked.len(), map.len());

@@ -16,6 +16,9 @@ pub use settings::{Credentials, Endpoint, NodePreference, Secret, Settings};
 /// The port that is used when none is named.
 pub const DEFAULT_PORT: u16 = 2113;
 
+/// How long one may be, in bytes: more than a cluster with every key takes, and read in a moment.
+pub const MOST_BYTES: usize = 16 * 1024;
+
 const SCHEMES: [&str; 4] = ["esdb", "kurrentdb", "kurrent", "kdb"];
 
 /// Reads connection strings.
@@ -25,6 +28,9 @@ pub struct ConnectionString;
 impl ConnectionString {
     /// Reads one.
     pub fn parse(text: &str) -> Result<Settings, ConnectionStringError> {
+        if text.len() > MOST_BYTES {
+            return Err(ConnectionStringError::TooLong { bytes: text.len() });
+        }
         let (scheme, rest) = text.trim().split_once("://").ok_or(ConnectionStringError::MissingScheme)?;
         let mut settings = Settings { discover: discover(scheme)?, ..Settings::default() };
 

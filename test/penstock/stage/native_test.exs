@@ -11,7 +11,7 @@ defmodule Penstock.Stage.NativeTest do
 
   # How a subscriber takes part.
   defp how(:broadcast), do: :block
-  defp how({:partition, _count}), do: 0
+  defp how({:partition, _count, nil}), do: {:partition, 0}
   defp how({:demand, _max, _seed, _rate}), do: nil
 
   defp refused(function) do
@@ -26,7 +26,7 @@ defmodule Penstock.Stage.NativeTest do
   @garbage [nil, :what, -1, 1.5, "x", [1 | 2], [[1 | 2]], %{}, {}, {1, 2, 3}, @large + 1, self()]
 
   test "arguments of any other kind are refused, and the output is as before" do
-    for dispatcher <- [@demand, :broadcast, {:partition, 4}] do
+    for dispatcher <- [@demand, :broadcast, {:partition, 4, nil}] do
       output = output(dispatcher)
       :ok = Native.stage_subscribe(output, 1, how(dispatcher))
 
@@ -62,8 +62,10 @@ defmodule Penstock.Stage.NativeTest do
           [1, :last, :unheard_of],
           [1, :last, {:demand, nil, nil}],
           [1, :last, {:broadcast, nil, nil, nil}],
-          [1, :last, {:partition, @large}],
-          [1, :last, {:partition, 10_000_001}],
+          [1, :last, {:partition, 0, nil}],
+          [1, :last, {:partition, 2, :id}],
+          [1, :last, {:partition, @large, nil}],
+          [1, :last, {:partition, 10_000_001, nil}],
           [1, :last, {:demand, -1, nil, nil}]
         ] do
       assert refused(fn -> apply(Native, :stage_new, arguments) end) == :refused
@@ -77,7 +79,7 @@ defmodule Penstock.Stage.NativeTest do
   end
 
   test "a subscriber takes part as its dispatcher has it" do
-    for {dispatcher, how} <- [{@demand, 0}, {@demand, :block}, {:broadcast, 0}, {{:partition, 1}, nil}] do
+    for {dispatcher, how} <- [{@demand, 0}, {@demand, :block}, {:broadcast, 0}, {{:partition, 1, nil}, nil}] do
       output = output(dispatcher)
       assert refused(fn -> Native.stage_subscribe(output, 1, how) end) == :refused
       assert refused(fn -> Native.stage_ask(output, 1, 1) end) == :refused
@@ -113,8 +115,8 @@ defmodule Penstock.Stage.NativeTest do
   end
 
   test "an improper list of counts is refused, whole" do
-    output = output({:partition, 2})
-    :ok = Native.stage_subscribe(output, 1, 0)
+    output = output({:partition, 2, nil})
+    :ok = Native.stage_subscribe(output, 1, {:partition, 0})
     2 = Native.stage_ask(output, 1, 2)
 
     for counts <- [[1 | 1], [1, :x], [1, -1], 7, List.duplicate(0, 1001)] do
@@ -127,7 +129,7 @@ defmodule Penstock.Stage.NativeTest do
   end
 
   test "sums stay numbers" do
-    for dispatcher <- [@demand, :broadcast, {:partition, 1}] do
+    for dispatcher <- [@demand, :broadcast, {:partition, 1, nil}] do
       output = output(dispatcher)
       :ok = Native.stage_subscribe(output, 1, how(dispatcher))
       for _ <- 1..4, do: Native.stage_ask(output, 1, @large)

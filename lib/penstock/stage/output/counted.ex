@@ -105,6 +105,11 @@ defmodule Penstock.Stage.Output.Counted do
   end
 
   defp deal([], [], 0, output), do: {0, output}
+
+  # One call of the core deals to so many at most.
+  defp deal([:more], events, size, %Output{core: core} = output),
+    do: core |> Native.stage_emit_on(size) |> deal(events, size, output)
+
   defp deal([], events, size, output), do: Store.put(output, events, size)
   defp deal([{to, size}], events, size, output), do: {0, Output.hand(output, to, events, size)}
 

@@ -55,7 +55,7 @@ defmodule Penstock.Stage.Output.Partition do
     # a number that the native core can count to
     limit = if limit == :infinity, do: :infinity, else: min(limit, Options.most())
 
-    {{:partition, length(names)},
+    {{:partition, length(names), nil},
      %Partition{names: names, indexes: indexes, count: count, empty: empty, hash: hash, limit: limit}}
   end
 
@@ -63,7 +63,7 @@ defmodule Penstock.Stage.Output.Partition do
   def open(output, id, {pid, _tag}, options) do
     with {:ok, output} <- Counted.filter(output, id, options, [:filter]),
          {:ok, index} <- admit(output, pid, options),
-         do: {:ok, Counted.subscribe(output, id, index)}
+         do: {:ok, Counted.subscribe(output, id, {:partition, index})}
   end
 
   defp admit(%Output{state: %Partition{names: names, indexes: indexes} = own} = output, pid, options) do
@@ -201,6 +201,11 @@ defmodule Penstock.Stage.Output.Partition do
   defp hand(id, events, _n, _index, output) when is_integer(id), do: Output.deliver(output, id, events)
   defp hand([], [], 0, _index, output), do: output
 
+  # One call of the core deals to so many at most.
+  defp hand([:more], events, n, index, %Output{core: core} = output),
+    do: core |> Native.stage_deal_to(0, index, n) |> hand(events, n, index, output)
+
+
   defp hand([], events, n, index, %Output{state: %Partition{queues: queues} = own} = output) do
     Heap.make_room(events, n)
 
@@ -293,6 +298,9 @@ defmodule Penstock.Stage.Output.Partition do
   def served(output, _id, {index, served}), do: unqueue(output, served, index)
 
   defp unqueue(output, [], _index), do: output
+
+  defp unqueue(%Output{core: core} = output, [:more], index),
+    do: unqueue(output, Native.stage_serve(core, index), index)
 
   defp unqueue(%Output{state: own} = output, [:mark | served], index) do
     {{:value, message}, infos} = :queue.out(own.infos)

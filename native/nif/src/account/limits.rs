@@ -43,5 +43,11 @@ pub const LOOKING: Duration = Duration::from_micros(200);
 /// So many parts of terms are looked at in one call.
 pub const PARTS: usize = 8192;
 
+/// So many deals are made in one call, each in 0.1 to 2 us, most where subscribers are many.
+pub const DEALS: usize = 128;
+
+/// So many subscribers, partitions, or parts of a buffer take too long to free where they are let go of.
+pub const MANY_TO_FREE: usize = 1000;
+
 /// So many events take too long to free where they are let go of.
 pub const SLOW_TO_FREE: usize = 2_000;

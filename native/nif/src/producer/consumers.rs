@@ -134,6 +134,11 @@ impl Consumers {
         self.all.get(&key).ok_or(rustler::Error::BadArg)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The one that there is, if there is only one.
     pub fn only(&self) -> Option<(u64, &Consumer)> {
         let first = self.all.iter().next().filter(|_| self.all.len() == 1);

@@ -121,7 +121,8 @@ impl EnvBatch {
                 list = list.list_prepend(event);
                 rest = tail;
                 copied += 1;
-                if copied % CLOCKED == 0 && self.spent + start.elapsed() >= CHUNK_TIME {
+                let looks = copied % CLOCKED == 0 || copied < CLOCKED && copied.is_power_of_two();
+                if looks && self.spent + start.elapsed() >= CHUNK_TIME {
                     break;
                 }
             }

@@ -1,10 +1,16 @@
 //! What can be wrong with a connection string. None of the texts repeats a password.
 
-use super::{SCHEMES, keys};
+use super::{MOST_BYTES, SCHEMES, keys};
 
 /// Why a connection string cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionStringError {
+    /// It is longer than one can be.
+    #[error("the connection string has {bytes} bytes; it takes {MOST_BYTES} at most")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
     /// It does not begin with a scheme.
     #[error("the connection string has no scheme; it begins with one of {}", schemes())]
     MissingScheme,
