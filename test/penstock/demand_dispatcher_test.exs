@@ -15,6 +15,21 @@ defmodule Penstock.DemandDispatcherTest do
 
   defp now, do: System.monotonic_time(:millisecond)
 
+  test "however many share a batch, each gets what it asked for and the rest waits" do
+    {:ok, producer} = ScriptedStage.start(:producer)
+    on_exit(fn -> Process.exit(producer, :kill) end)
+    tags = for _ <- 1..400, do: ask(producer, subscribe(producer), 2)
+    settle(producer)
+    :ok = Stage.call(producer, {:emit, Enum.to_list(1..810)})
+
+    for {tag, n} <- Enum.with_index(tags),
+        do: assert(Enum.concat(batches(producer, tag)) == [2 * n + 1, 2 * n + 2])
+
+    assert Stage.estimate_buffered_count(producer) == 10
+    ask(producer, hd(tags), 20)
+    assert batches(producer, hd(tags)) == [Enum.to_list(801..810)]
+  end
+
   test "at a limited rate no more events leave in an interval, and no more are asked for" do
     count = fn n, script ->
       next = Map.get(script, :next, 1)

@@ -96,11 +96,171 @@ defmodule Penstock.NativeTimesTest do
       assert {length(wanted), length(rest)} == {512, 9_488}
     end
 
+    test "no call lasts the longer the more subscribers a stage has" do
+      for kind <- [:demand, :shuffled, :broadcast, :lagging, :partition, :partitions],
+          do: assert({kind, over_a_millisecond(fn -> crowd(kind, 30_000) end)} == {kind, []})
+    end
+
+    test "no call lasts the longer the more messages wait between a stage's events" do
+      assert over_a_millisecond(fn -> marks(30_000) end) == []
+    end
+
+    test "no call lasts the longer the more consumers a native producer has", %{connection: connection} do
+      for {dispatcher, how} <- [
+            {{:demand, nil, nil, nil}, nil},
+            {{:demand, nil, 7, nil}, nil},
+            {:broadcast, :block},
+            {:broadcast, {:drop_oldest, 5}},
+            {{:partition, 2, :id}, {:partition, 1}}
+          ] do
+        over = over_a_millisecond(fn -> consumers(connection, dispatcher, how, 20_000) end)
+        assert {dispatcher, over} == {dispatcher, []}
+      end
+    end
+
+    test "a connection string that is none for its length is refused before it is read" do
+      string = "esdb://" <> String.duplicate("h,", 5_000_000) <> "h?tls=false"
+
+      assert over_a_millisecond(fn ->
+               assert {:error, {:invalid_connection_string, message, false, %{}}} =
+                        Native.event_store_open(string)
+
+               assert message == "the connection string has 10000018 bytes; it takes 16384 at most"
+             end) == []
+    end
+
     test "weighing looks at so many parts, however many there are" do
       assert Native.stage_extent(List.duplicate({1, 2, 3}, 20_000), 20_000) == 2048
       assert Native.stage_extent([List.duplicate(1, 100_000)], 1) == 0
       assert Native.stage_extent([Tuple.duplicate(1, 100_000)], 1) == 0
     end
+  end
+
+  # The ordinary calls that took longer each time: what the machine does to one, it does not do to all of them.
+  defp over_a_millisecond(load) do
+    Enum.reduce_while(1..6, nil, fn _, before ->
+      :ok = Native.native_times_reset()
+      load.()
+      times = Native.native_times()
+      long = for {name, %{dirty: false, longest_ns: ns}} <- times, ns > 1_000_000, do: {name, ns}
+      if @print, do: print(times)
+      over = Enum.filter(long, fn {name, _} -> before == nil or List.keymember?(before, name, 0) end)
+      if over == [], do: {:halt, []}, else: {:cont, over}
+    end)
+  end
+
+  # In a process of its own, with which all that it has is freed: as `free` calls it.
+  defp apart(free, work) do
+    {_pid, monitor} = spawn_monitor(work)
+    assert_receive {:DOWN, ^monitor, :process, _, :normal}, 60_000
+    await_freed(free)
+  end
+
+  defp await_freed(free) do
+    case Native.native_times() do
+      %{^free => %{count: count}} when count > 0 -> :ok
+      _ -> await_freed(free)
+    end
+  end
+
+  # As many subscribers who ask, get, and go.
+  defp crowd(kind, count) do
+    {dispatcher, how} = kind(kind)
+
+    apart(:stage_free, fn ->
+      output = Native.stage_new(:infinity, :last, dispatcher)
+      for n <- 1..count, do: :ok = Native.stage_subscribe(output, n, how.(n))
+      for n <- 1..count, do: Native.stage_ask(output, n, 10)
+      emit(kind, output, 2 * count)
+      Native.stage_mark(output)
+      for n <- 1..div(count, 2), do: Native.stage_cancel(output, n)
+    end)
+  end
+
+  defp kind(:demand), do: {{:demand, nil, nil, nil}, fn _ -> nil end}
+  defp kind(:shuffled), do: {{:demand, nil, 7, nil}, fn _ -> nil end}
+  defp kind(:broadcast), do: {:broadcast, fn _ -> :block end}
+  defp kind(:lagging), do: {:broadcast, fn _ -> {:drop_oldest, 5} end}
+  defp kind(:partition), do: {{:partition, 2, nil}, fn _ -> {:partition, 1} end}
+  defp kind(:partitions), do: {{:partition, 10_000_000, nil}, &{:partition, &1 * 300}}
+
+  defp emit(:broadcast, output, _count), do: :everyone = Native.stage_emit(output, 10)
+
+  defp emit(:lagging, output, count) do
+    :everyone = Native.stage_emit(output, 10)
+    for n <- 1..div(count, 2), do: Native.stage_share(output, n, 10, 10)
+  end
+
+  defp emit(:partition, output, count) do
+    :split = Native.stage_emit(output, count)
+    [[], deals] = Native.stage_split(output, 0, [0, count], 0)
+    all(deals, count, &Native.stage_deal_to(output, 0, 1, &1))
+  end
+
+  defp emit(:partitions, output, count) do
+    :split = Native.stage_emit(output, count)
+    for n <- 1..div(count, 2), do: [] = Native.stage_deal_to(output, 0, n * 300 + 1, 1)
+    true = Native.stage_mark_queues(output)
+  end
+
+  defp emit(_by_demand, output, count),
+    do: all(Native.stage_emit(output, count), count, &Native.stage_emit_on(output, &1))
+
+  # So many events in deals of which a call has so many at most.
+  defp all(id, _left, _more) when is_integer(id), do: :ok
+
+  defp all(deals, count, more) do
+    assert length(deals) <= 129
+    left = count - Enum.sum(for {_to, n} <- deals, do: n)
+    if List.last(deals) == :more, do: all(more.(left), left, more), else: assert(left == 0)
+  end
+
+  # As many events in a queue with a message behind each, and in a buffer that all are evicted from.
+  defp marks(count) do
+    apart(:stage_free, fn ->
+      output = Native.stage_new(:infinity, :last, {:partition, 2, nil})
+      :ok = Native.stage_subscribe(output, 1, {:partition, 0})
+      :ok = Native.stage_subscribe(output, 2, {:partition, 1})
+      Native.stage_ask(output, 2, count)
+      :split = Native.stage_emit(output, count)
+
+      for _ <- 1..count do
+        [] = Native.stage_deal_to(output, 0, 0, 1)
+        true = Native.stage_mark_queues(output)
+      end
+
+      {:served, {0, served}, _asked} = Native.stage_ask(output, 1, count)
+      assert served(served, output) == 2 * count
+
+      buffer = Native.stage_new(1000, :last, {:demand, nil, nil, nil})
+
+      for _ <- 1..1000 do
+        {:heap, _, _, 0, _} = Native.stage_store(buffer, [1], 1, false)
+        for _ <- 1..div(count, 1000), do: true = Native.stage_mark(buffer)
+      end
+
+      assert {:heap, 1000, 1000, 0, ^count} = Native.stage_store(buffer, Enum.to_list(1..1000), 1000, false)
+    end)
+  end
+
+  defp served(served, output) do
+    assert length(served) <= 129
+
+    if List.last(served) == :more,
+      do: length(served) - 1 + served(Native.stage_serve(output, 0), output),
+      else: length(served)
+  end
+
+  # As many consumers of a stream without events, who ask and go.
+  defp consumers(connection, dispatcher, how, count) do
+    apart(:producer_free, fn ->
+      wanted = {{100, 1_000_000, 100}, {false, false}, dispatcher, :forward, {self(), make_ref()}}
+      {:ok, producer} = Native.linear_open(connection, "none", :start, {true, 17_825_792, :wait}, wanted)
+      for n <- 1..count, do: :ok = Native.producer_subscribe(producer, n, {self(), n}, how, nil)
+      for n <- 1..count, do: Native.producer_ask(producer, n, 10)
+      Native.producer_holders(producer, 1, 1)
+      for n <- 1..div(count, 2), do: Native.producer_cancel(producer, n)
+    end)
   end
 
   # Each call of a stage's output once at least.
@@ -183,7 +343,9 @@ defmodule Penstock.NativeTimesTest do
       {:ok, _} = EventStore.append(store, stream, for(_ <- chunk, do: Event.new("Read", {:raw, body})))
     end
 
-    wanted = {{100_000, 100_000_000, 1000}, {json, true}, {:demand, nil, nil, nil}, :forward, {self(), make_ref()}}
+    wanted =
+      {{100_000, 100_000_000, 1000}, {json, true}, {:demand, nil, nil, nil}, :forward, {self(), make_ref()}}
+
     {:ok, producer} = Native.linear_open(connection, stream, :start, {true, 17_825_792, :wait}, wanted)
     :ok = Native.producer_subscribe(producer, 1, {self(), make_ref()}, nil, nil)
     await_ready(producer, count)

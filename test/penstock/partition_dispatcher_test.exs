@@ -238,6 +238,37 @@ defmodule Penstock.PartitionDispatcherTest do
     end
   end
 
+  test "however many share a partition, each gets what it asked for and the rest waits" do
+    for options <- [[partitions: 1], [partitions: 2, hash: &{&1, 0}], [partitions: 50, hash: &{&1, 0}]] do
+      producer = producer([consumers_per_partition: 400] ++ options)
+      tags = for _ <- 1..400, do: ask(producer, join(producer, 0), 1)
+      settle(producer)
+      emit(producer, 1..410)
+      assert tags |> Enum.map(&got(producer, &1)) |> Enum.concat() |> Enum.sort() == Enum.to_list(1..400)
+      ask(producer, hd(tags), 20)
+      assert got(producer, hd(tags)) == Enum.to_list(401..410)
+    end
+  end
+
+  test "however many messages wait between events, each comes in its place" do
+    producer = lettered()
+    [a, b] = for {name, n} <- [a: 1, b: 400], do: ask(producer, join(producer, name), n)
+    settle(producer)
+    emit(producer, [{:a, 0}])
+
+    for n <- 1..400 do
+      emit(producer, [{:a, n}])
+      :ok = Stage.sync_info(producer, n)
+    end
+
+    settle(producer)
+    refute_received {:handle_info, _, _}
+    ask(producer, a, 400)
+    assert got(producer, a) == for(n <- 0..400, do: {:a, n})
+    for n <- 1..400, do: assert_receive({:handle_info, ^producer, ^n})
+    assert got(producer, b) == []
+  end
+
   test "a message comes behind what was buffered and queued before it, in order" do
     producer = lettered()
     [a, b] = for name <- [:a, :b], do: ask(producer, join(producer, name), 1)

@@ -36,6 +36,7 @@ mod sys;
 rustler::init!("Elixir.Penstock.Native", load = load);
 
 fn load(_env: rustler::Env<'_>, _info: rustler::Term<'_>) -> bool {
+    sys::join_freed_at_once();
     deferred_drop::start();
     true
 }

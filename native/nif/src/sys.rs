@@ -11,6 +11,18 @@ use rustler::sys::{
 use rustler::types::map::map_new;
 use rustler::{Atom, Env, LocalPid, NewBinary, OwnedEnv, Term};
 
+/// Has small pieces of memory that are freed joined to their neighbours at once.
+///
+/// The C library leaves that to a later allocation, of anybody on the same arena: after a hundred thousand frees on another
+/// thread one of 1 KiB takes 30 ms.
+pub fn join_freed_at_once() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the C library, under a lock of its own; any time and thread will do.
+    unsafe {
+        libc::mallopt(libc::M_MXFAST, 0);
+    }
+}
+
 /// A binary on the heap of the environment up to 64 bytes, a counted one of its own above.
 pub fn binary<'a>(env: Env<'a>, bytes: &[u8]) -> Term<'a> {
     NewBinary::from_slice(env, bytes).into()

@@ -205,7 +205,6 @@ defmodule Penstock.Stage.Output.Partition do
   defp hand([:more], events, n, index, %Output{core: core} = output),
     do: core |> Native.stage_deal_to(0, index, n) |> hand(events, n, index, output)
 
-
   defp hand([], events, n, index, %Output{state: %Partition{queues: queues} = own} = output) do
     Heap.make_room(events, n)
 

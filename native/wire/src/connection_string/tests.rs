@@ -162,6 +162,16 @@ fn no_part_of_a_password_is_shown_whatever_is_wrong_with_it() {
     assert!(shown.contains("admin") && !shown.contains("hunter2"), "{shown}");
 }
 
+#[test]
+fn one_longer_than_it_can_be_is_refused_with_its_length_and_nothing_of_it() {
+    let hosts = vec!["h"; MOST_BYTES].join(",");
+    let error = ConnectionString::parse(&format!("esdb://admin:hunter2@{hosts}")).unwrap_err();
+    assert_eq!(error.to_string(), "the connection string has 32788 bytes; it takes 16384 at most");
+    let longest = format!("esdb://{:h<1$}", "h", MOST_BYTES - "esdb://".len());
+    assert_eq!(longest.len(), MOST_BYTES);
+    assert!(ConnectionString::parse(&longest).is_ok());
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "(esdb://)?[a-z0-9:@/?&=%\\[\\],#\\PC]{0,60}") {
