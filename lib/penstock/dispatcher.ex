@@ -138,6 +138,16 @@ defmodule Penstock.Dispatcher do
 
   def configure(other), do: unexpected(other)
 
+  @doc false
+  # Whether an option names a dispatcher of somebody else's, which is asked nothing yet.
+  @spec custom?(term) :: boolean
+  def custom?(module) when is_atom(module), do: custom?({module, []})
+
+  def custom?({module, options}) when is_atom(module) and is_list(options),
+    do: Keyword.keyword?(options) and not is_map_key(@own, module) and implemented?(module)
+
+  def custom?(_other), do: false
+
   defp implemented?(module) do
     Code.ensure_loaded?(module) and
       Enum.all?(

@@ -17,14 +17,14 @@ defmodule Penstock.LinearSubscription do
 
   Any GenStage consumer can subscribe to it, and the functions of `Penstock.Stage` work on it as on a stage: `Penstock.Stage.info/1`,
   `pause/1`, `demand/2`, `stream/2` and the others. The events go from the Rust core to the consumer's mailbox, never
-  through this process, but for consumers of other nodes and filters that are functions.
+  through this process, but for consumers of other nodes, filters that are functions, and some dispatchers (see below).
 
   ## Several consumers
 
-  Which consumer gets which events is the dispatcher's business, as for a stage; all of them work on the events where they
-  are, in the Rust core:
+  Which consumer gets which events is the dispatcher's business, as for a stage. These work on the events where they are, in
+  the Rust core:
 
-    * `Penstock.DemandDispatcher`, the default - each event to the consumer that waits for most, without its `:rate`;
+    * `Penstock.DemandDispatcher`, the default - each event to the consumer that waits for most;
     * `Penstock.BroadcastDispatcher` - each event to all consumers, also with `:lag`;
     * `Penstock.PartitionDispatcher` - each event to a consumer of its partition. Its `:hash` is `:id` (of the event; the
       default, which spreads evenly), `:stream_name` or `:type`: events that have the same are in one partition, also after a
@@ -33,21 +33,34 @@ defmodule Penstock.LinearSubscription do
 
           dispatcher: {Penstock.PartitionDispatcher, partitions: 8, hash: :stream_name}
 
-  A dispatcher of your own, and a function as `:hash`, are refused at the start: they would need every event in the
-  producer's process, which none comes to. A stage between does that.
+  Others need every event in a process, or a clock. With these the producer is a stage that takes from the core what its
+  consumers have asked for, and no more:
 
-  A subscription takes the options that its dispatcher knows (see there), and with each `:filter`. A pattern, `{:match, map}`, is
+    * `Penstock.PartitionDispatcher` with a function as `:hash`, which is given the `Penstock.Event` (the one that a link leads
+      to); its partitions have any names;
+    * `Penstock.DemandDispatcher` with a `:rate`, so many events in an interval;
+    * a `Penstock.Dispatcher` of your own.
+
+          dispatcher: {Penstock.PartitionDispatcher, partitions: [:eu, :us], hash: &{&1, region(&1.body)}}
+
+  All of Penstock.Stage's rules are theirs then: the options of subscriptions, what a hash or a dispatcher that fails means, and
+  the messages in the log. Each event is copied once more, from this process to its consumer. What has been taken and cannot go
+  yet, in the queue of a partition or back from a dispatcher, is kept without a limit, as it was asked for. A
+  dispatcher's `c:Penstock.Dispatcher.info/2` has to pass on what it is given: the producer hears by it that it has caught up, or that
+  all is over.
+
+  A subscription takes the options that its dispatcher knows (see there), and with each of Penstock's `:filter`. A pattern, `{:match, map}`, is
   matched in the core, and what does not match is never sent: `filter: {:match, %{type: "OrderPlaced"}}`. For a function, and
   for a pattern of more than 64 fields, the events of that consumer pass through the producer's process. Beside `:lag` (other than
   `:block`) a function is refused, as what a consumer lags behind is kept in the core.
 
-  Anything else is refused with the reason `{:bad_opts, message}`, and so is an option that is nearly the name of another.
+  Where the core deals, anything else is refused with the reason `{:bad_opts, message}`, and so is an option that is nearly the name of another.
   Options that nobody here knows are taken for the consumer's own, and so is `partition: n` with `cancel: :transient`, which
   Flow sends to every producer.
 
   "Emitted", below, is what has been sent to a consumer or was not wanted by it. Where events wait in the queue of a partition, the
-  producer is `:subscribed` only when they have left it, and `revision` is the highest
-  that was sent.
+  producer is `:subscribed` only when they have left it, and `revision` is the highest that was sent. Where the producer is a
+  stage, `revision` is the highest that its dispatcher was given, and `demand` what that has asked for and was not given.
 
   ## Modes
 
@@ -169,7 +182,7 @@ defmodule Penstock.LinearSubscription do
     settings = Settings.validate!(options)
 
     try do
-      GenServer.start_link(__MODULE__, settings, Settings.process(settings))
+      Producer.start_link(__MODULE__, settings, settings.dispatcher, Settings.process(settings))
     rescue
       # The VM says no more than that something is wrong.
       error in ArgumentError ->

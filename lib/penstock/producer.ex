@@ -4,10 +4,14 @@ defmodule Penstock.Producer do
   # they ask for, pauses, modes, and what it tells of itself. The events go from the core to the consumers' mailboxes,
   # never through here, but for consumers of other nodes and filters that are functions.
   #
+  # With a dispatcher that the core does not have the process is a stage instead, and takes the events:
+  # `Penstock.Producer.Hosted`.
+  #
   # A module that users know uses it:
   #
   #     use Penstock.Producer
   #
+  #     def start_link(settings), do: ... Penstock.Producer.start_link(__MODULE__, settings, dispatch, options)
   #     def init(settings), do: ... Penstock.Producer.init(__MODULE__, own, native, dispatch, mode)
   #
   # and has the callbacks below for what is its own.
@@ -16,8 +20,8 @@ defmodule Penstock.Producer do
 
   require Logger
 
-  alias Penstock.{Error, Native}
-  alias Penstock.Producer.{Control, Dispatch, Served, State, Subscriptions}
+  alias Penstock.{Error, Native, Stage}
+  alias Penstock.Producer.{Control, Dispatch, Hosted, Served, State, Subscriptions}
   alias Penstock.Stage.{Protocol, Subscribers}
 
   @doc "What logs call the process."
@@ -50,20 +54,46 @@ defmodule Penstock.Producer do
       defdelegate handle_cast(request, state), to: Penstock.Producer
       @impl GenServer
       defdelegate terminate(reason, state), to: Penstock.Producer
+
+      # Of a stage; the others are the same.
+      @doc false
+      defdelegate handle_demand(n, state), to: Penstock.Producer.Hosted
     end
   end
 
   @most Protocol.most()
 
+  @spec start_link(module, settings :: term, Dispatch.t(), GenServer.options()) :: GenServer.on_start()
+  def start_link(kind, settings, %Dispatch{kind: :hosted}, options),
+    do: Stage.start_link(kind, settings, options)
+
+  def start_link(kind, settings, _dispatch, options), do: GenServer.start_link(kind, settings, options)
+
+  # A buffer of a stage that were full would lose events. It never holds more than what was asked for.
   @spec init(module, own :: term, native :: reference, Dispatch.t(), :forward | :accumulate) ::
-          {:ok, State.t()}
+          {:ok, State.t()} | {:producer, Hosted.t(), keyword}
+  def init(kind, own, native, %Dispatch{kind: :hosted, option: dispatcher}, mode) do
+    options = [dispatcher: dispatcher, demand: mode, buffer_size: :infinity]
+    {:producer, %Hosted{kind: kind, own: own, native: native}, options}
+  end
+
   def init(kind, own, native, dispatch, mode),
     do: {:ok, %State{kind: kind, own: own, native: native, dispatch: dispatch, mode: mode}}
 
-  @spec handle_info(term, State.t()) :: step
+  @spec handle_info(term, State.t() | Hosted.t()) :: step | Hosted.step()
   def handle_info({:"$gen_producer", from, {:ask, n}}, state) when is_ask(from, n), do: ask(from, n, state)
 
-  def handle_info({:penstock, :ready}, state), do: served(Native.producer_serve(state.native), state)
+  def handle_info({:penstock, :ready}, %State{native: native} = state),
+    do: served(Native.producer_serve(native), state)
+
+  def handle_info({:penstock, :panicked}, state) do
+    {:stop, %Error{reason: :internal, message: "the reader of #{who(state)} panicked"}, state}
+  end
+
+  def handle_info(message, %Hosted{} = hosted) do
+    with :unknown <- Hosted.handle_info(message, hosted),
+         do: {:noreply, [], unexpected("message", message, hosted)}
+  end
 
   def handle_info({:"$gen_producer", from, {:subscribe, current, options}}, state)
       when is_subscribe(from, current),
@@ -71,10 +101,6 @@ defmodule Penstock.Producer do
 
   def handle_info({:"$gen_producer", {_pid, tag} = from, {:cancel, reason}}, state) when is_from(from),
     do: tag |> Subscriptions.cancel(:cancel, reason, state) |> run()
-
-  def handle_info({:penstock, :panicked}, state) do
-    {:stop, %Error{reason: :internal, message: "the reader of #{State.who(state)} panicked"}, state}
-  end
 
   def handle_info({:DOWN, monitor, :process, _pid, reason} = message, state) do
     case Subscribers.monitored(state.subscribers, monitor) do
@@ -87,11 +113,19 @@ defmodule Penstock.Producer do
 
   # Anyone can send anything; nothing of it may end a process that others depend on.
   defp unexpected(kind, message, state) do
-    Logger.error("#{State.who(state)} received an unexpected #{kind}: #{inspect(message)}")
+    Logger.error("#{who(state)} received an unexpected #{kind}: #{inspect(message)}")
     state
   end
 
-  @spec handle_call(term, GenServer.from(), State.t()) :: step
+  defp who(%{kind: kind, own: own}), do: kind.who(own)
+
+  @spec handle_call(term, GenServer.from(), State.t() | Hosted.t()) :: step | tuple
+  def handle_call({kind, :info}, _from, %Hosted{kind: kind} = hosted),
+    do: {:reply, kind.info_of(Hosted.info(hosted), hosted.own), [], hosted}
+
+  def handle_call(request, _from, %Hosted{} = hosted),
+    do: {:reply, {:error, :unknown_call}, [], unexpected("call", request, hosted)}
+
   def handle_call({kind, :info}, _from, %State{kind: kind} = state) do
     {:reply, kind.info_of(Native.producer_info(state.native), state.own), state}
   end
@@ -122,7 +156,9 @@ defmodule Penstock.Producer do
   defp reply({:noreply, state}, reply), do: {:reply, reply, state}
   defp reply({:stop, reason, state}, reply), do: {:stop, reason, reply, state}
 
-  @spec handle_cast(term, State.t()) :: step
+  @spec handle_cast(term, State.t() | Hosted.t()) :: step | Hosted.step()
+  def handle_cast(request, %Hosted{} = hosted), do: {:noreply, [], unexpected("cast", request, hosted)}
+
   def handle_cast({:"$demand", mode}, state) when mode in [:forward, :accumulate],
     do: state |> Control.set_mode(mode) |> run()
 
@@ -132,7 +168,7 @@ defmodule Penstock.Producer do
   end
 
   def handle_cast({:"$subscribe", _current, _to, _options}, state) do
-    Logger.error("#{State.who(state)} is a producer and cannot subscribe")
+    Logger.error("#{who(state)} is a producer and cannot subscribe")
     {:noreply, state}
   end
 
@@ -147,7 +183,7 @@ defmodule Penstock.Producer do
 
   defp ask(from, n, state) do
     Logger.error(
-      "#{State.who(state)} ignores an ask for #{n} events from: #{inspect(from)}, expected a positive integer"
+      "#{who(state)} ignores an ask for #{n} events from: #{inspect(from)}, expected a positive integer"
     )
 
     {:noreply, state}
@@ -161,6 +197,6 @@ defmodule Penstock.Producer do
 
   defp run({served, state}), do: Served.run(served, state)
 
-  @spec terminate(term, State.t()) :: :ok
-  def terminate(_reason, state), do: Native.producer_close(state.native)
+  @spec terminate(term, State.t() | Hosted.t()) :: :ok
+  def terminate(_reason, %{native: native}), do: Native.producer_close(native)
 end

@@ -358,6 +358,9 @@ defmodule Penstock.NativeTimesTest do
     _ = Native.producer_serve(producer)
     _ = Native.producer_decline(producer, 1, 1)
     [] = Native.producer_holders(producer, 0, 1)
+    :ok = Native.producer_want(producer, 0)
+    _ = Native.producer_take(producer)
+    _ = Native.producer_take_dirty(producer)
     _ = Native.producer_cancel(producer, 1)
     :ok = Native.producer_close(producer)
     slices

@@ -62,12 +62,13 @@ defmodule Penstock.Player do
   @doc "The revisions of the events that have come to a player, and were not received before."
   def received(player) do
     settle(player)
-    taken(player.tag)
+    taken(player)
   end
 
-  defp taken(tag) do
+  @doc "The same of one that may be dead, without waiting."
+  def taken(%{tag: tag} = player) do
     receive do
-      {^tag, :events, events} -> Penstock.Store.revisions(events) ++ taken(tag)
+      {^tag, :events, events} -> Penstock.Store.revisions(events) ++ taken(player)
     after
       0 -> []
     end

@@ -7,17 +7,20 @@ defmodule Penstock.Producer.Dispatch do
   alias Penstock.Stage.{Options, Subscribers}
 
   @takes "Penstock.DemandDispatcher, Penstock.BroadcastDispatcher or Penstock.PartitionDispatcher (with :hash as :id, " <>
-           ":stream_name or :type), or their names in GenStage, with options as stages take them but for :rate"
+           ":stream_name, :type or a function), or their names in GenStage, with options as stages take them, or a " <>
+           "Penstock.Dispatcher of your own"
 
   @hashes [:id, :stream_name, :type]
 
   @enforce_keys [:kind, :native]
-  defstruct [:kind, :native, names: [], limit: :infinity, ids: %{}]
+  defstruct [:kind, :native, :option, names: [], limit: :infinity, ids: %{}]
 
-  # `native` is what the core is started with. `ids` are the subscriptions of a broadcast by their process.
+  # `native` is what the core is started with; of one that is hosted `option` is what the stage is. `ids` are the
+  # subscriptions of a broadcast by their process.
   @type t :: %__MODULE__{
-          kind: :demand | :broadcast | :partition,
+          kind: :demand | :broadcast | :partition | :hosted,
           native: term,
+          option: term,
           names: [non_neg_integer],
           limit: pos_integer | :infinity,
           ids: %{pid => Subscribers.id()}
@@ -40,10 +43,13 @@ defmodule Penstock.Producer.Dispatch do
   @spec takes() :: String.t()
   def takes, do: @takes
 
-  defp new(option) do
-    {option, by} = native_hash(option)
+  # A dispatcher of somebody else's begins in the process that it is for.
+  defp new(option), do: if(Dispatcher.custom?(option), do: {:ok, hosted(option)}, else: own(option))
 
-    case Dispatcher.configure(option) do
+  defp own(option) do
+    {native, by} = native_hash(option)
+
+    case Dispatcher.configure(native) do
       {:ok, {:demand, max, shuffle?}} ->
         seed = if shuffle?, do: :rand.uniform(4_294_967_296)
         {:ok, %__MODULE__{kind: :demand, native: {:demand, max, seed, nil}}}
@@ -62,19 +68,20 @@ defmodule Penstock.Producer.Dispatch do
            limit: limit
          }}
 
-      {:ok, {:partition, _names, hash, _limit}} when is_function(hash) ->
-        {:error, "a function would need every event in this process, where none comes"}
+      # A function has to see every event, and a rate needs a clock: both are in a stage.
+      {:ok, {:partition, _names, _hash, _limit}} ->
+        {:ok, hosted(option)}
 
       {:ok, {:demand, _max, _shuffle?, _rate}} ->
-        {:error, "a rate needs a clock where the events are counted, and there is none"}
-
-      {:ok, {:custom, _module, _state}} ->
-        {:error, "a dispatcher of your own would need every event in this process, where none comes"}
+        {:ok, hosted(option)}
 
       {:error, message} ->
         {:error, message}
     end
   end
+
+  # The core deals to nobody then.
+  defp hosted(option), do: %__MODULE__{kind: :hosted, native: {:demand, nil, nil}, option: option}
 
   # What is found natively is known here alone: a stage's events are any terms.
   defp native_hash({module, options} = option) when is_list(options) do

@@ -6,6 +6,7 @@
 //! - `held`: batches as its core sees them
 //! - `consumers`: the terms that it keeps
 //! - `serve`: from what is ready to the consumers' mailboxes
+//! - `take`: from what is ready to its process, when that asks for events itself
 //! - `encoder`: events as terms
 //! - `outbox`: what its process has to do itself
 
@@ -16,6 +17,7 @@ mod outbox;
 mod serve;
 pub mod settings;
 mod shared;
+mod take;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -117,17 +117,19 @@ impl<F: Frame, M, N> Producer<F, M, N> {
         })
     }
 
-    /// The next events, up to `n`, for the owner itself, who wants as many from now on in all, as far as the budget
-    /// goes. Dispatcher and consumers have no part in it.
-    pub fn take(&mut self, n: u64, budget: &mut Budget) -> Result<Vec<Taken<F>>, Rest> {
-        self.wanted_here = n;
+    /// Notes that the owner wants so many events more itself.
+    pub fn want(&mut self, n: u64) {
+        self.wanted_here = self.wanted_here.saturating_add(n);
+    }
+
+    /// The next events that the owner wants itself, as far as the budget goes. Dispatcher and consumers have no part in it.
+    pub fn take(&mut self, budget: &mut Budget) -> Result<Vec<Taken<F>>, Rest> {
         if !self.goes_on() {
             return Err(Rest::Wait);
         }
-        let affordable = self.affordable(n, budget)?;
-        let taken = self.take_ready(affordable as u64);
+        let affordable = self.affordable(self.wanted_here, budget)?;
         self.wanted_here -= affordable as u64;
-        Ok(taken)
+        Ok(self.take_ready(affordable as u64))
     }
 
     /// What is a consumer's of `dealt` events for everyone, of which it wants `wanted`; the others' is all.

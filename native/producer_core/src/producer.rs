@@ -60,8 +60,9 @@ const NOTICES: usize = 64;
 /// A producer of events that come from a source which can be asked to wait, with the dispatcher that says whose they are.
 ///
 /// Its source brings events, marks between them, and notices; whoever gives out what there is takes
-/// [`happened`](Self::happened) and [`deal`](Self::deal) in turn until the latter says what is next. Whoever brings or
-/// changes something asks [`wake_due`](Self::wake_due) afterwards, and sends what wakes the other when that is so.
+/// [`happened`](Self::happened) and [`deal`](Self::deal), or [`take`](Self::take), in turn until the latter says what is
+/// next. Whoever brings or changes something asks [`wake_due`](Self::wake_due) afterwards, and sends what wakes the other
+/// when that is so.
 #[derive(Debug)]
 pub struct Producer<F, M, N> {
     pub(crate) ready: ReadyQueue<F, Mark<M>>,
@@ -260,7 +261,7 @@ impl<F: Frame, M, N> Producer<F, M, N> {
 
     /// How many events are waited for and may come.
     pub fn demand(&self) -> u64 {
-        self.dispatcher.demand()
+        self.dispatcher.demand().saturating_add(self.wanted_here)
     }
 
     /// How many events one consumer waits for.

@@ -3,16 +3,6 @@ defmodule Penstock.LinearSubscription.OptionsTest do
 
   alias Penstock.{Error, Event, LinearSubscription}
 
-  defmodule Dispatcher do
-    @behaviour Penstock.Dispatcher
-    def init(_options), do: {:ok, nil}
-    def subscribe(_options, _from, state), do: {:ok, 0, state}
-    def cancel(_from, state), do: {:ok, 0, state}
-    def ask(n, _from, state), do: {:ok, n, state}
-    def dispatch(events, _length, state), do: {:ok, events, state}
-    def info(_message, state), do: {:ok, state}
-  end
-
   @good [
     connection: "esdb://127.0.0.1:1?tls=false",
     stream_name: "s",
@@ -33,15 +23,15 @@ defmodule Penstock.LinearSubscription.OptionsTest do
         {:on_position_beyond_end, :ignore, ":wait, :stop"},
         {:buffer_keep, :all, ":first, :last"},
         {:dispatcher, {Penstock.DemandDispatcher, max: 1}, "unknown options [max: 1]"},
-        {:dispatcher, {Penstock.DemandDispatcher, rate: {1, 1}}, "but for :rate"},
+        {:dispatcher, {Penstock.DemandDispatcher, rate: {0, 1}}, "expected :rate to be"},
         {:dispatcher, GenStage.PartitionDispatcher, "expected :partitions to be"},
         {:dispatcher, {Penstock.PartitionDispatcher, partitions: 2, hash: :body},
-         ":hash as :id, :stream_name or :type"},
-        {:dispatcher, {Penstock.PartitionDispatcher, partitions: 2, hash: &Function.identity/1},
-         "a function would need every event in this process"},
+         ":hash as :id, :stream_name, :type or a function"},
+        {:dispatcher, {Penstock.PartitionDispatcher, partitions: 2, hash: &Kernel.max/2},
+         "a function of one argument"},
         {:dispatcher, {Penstock.PartitionDispatcher, partitions: [:a], hash: :id},
          "expected :hash, for :partitions are not 0 to n - 1"},
-        {:dispatcher, Penstock.LinearSubscription.OptionsTest.Dispatcher, "a dispatcher of your own"},
+        {:dispatcher, Penstock.LinearSubscription.OptionsTest, "a Penstock.Dispatcher of your own"},
         {:dispatcher, "demand", "Penstock.DemandDispatcher, Penstock.BroadcastDispatcher"},
         {:demand, :now, ":forward, :accumulate"},
         {:copy_bodies?, 1, "true or false"},

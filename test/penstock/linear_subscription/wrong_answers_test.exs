@@ -48,7 +48,11 @@ defmodule Penstock.LinearSubscription.WrongAnswersTest do
 
   for {dispatcher, subscriptions} <- [
         {Penstock.BroadcastDispatcher, [[]]},
-        {{Penstock.PartitionDispatcher, partitions: 2}, [[partition: 0], [partition: 1]]}
+        {{Penstock.PartitionDispatcher, partitions: 2}, [[partition: 0], [partition: 1]]},
+        {{Penstock.PartitionDispatcher, partitions: 2, hash: &__MODULE__.parity/1},
+         [[partition: 0], [partition: 1]]},
+        {{Penstock.DemandDispatcher, rate: {2, 5}}, [[]]},
+        {Penstock.FirstComeDispatcher, [[]]}
       ] do
     test "nothing is sent of an event that cannot be decoded, nor of what follows it, by #{inspect(dispatcher)}" do
       messages = [confirmation(), events(0..4), event(5, id: "nonsense"), events(6..9), caught_up()]
@@ -68,6 +72,8 @@ defmodule Penstock.LinearSubscription.WrongAnswersTest do
       assert sent |> Enum.concat() |> Enum.sort() == [0, 1, 2, 3, 4]
     end
   end
+
+  def parity(event), do: {event, rem(event.metadata.stream_revision, 2)}
 
   # What was sent under a tag; an empty list would be one too many.
   defp lists(producer, tag) do

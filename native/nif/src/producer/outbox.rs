@@ -80,6 +80,16 @@ impl<'a> Outbox<'a> {
         self.marks.push((kind, what).encode(self.env));
     }
 
+    /// Whether there is nothing to say.
+    pub fn is_silent(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    /// What there is to say.
+    pub fn marks(self) -> Vec<Term<'a>> {
+        self.marks
+    }
+
     /// What to do next: an atom, or `{next, hosted, marks}` when there is something for the BEAM to do.
     pub fn answer(self, rest: Rest) -> Term<'a> {
         let next = next(rest);

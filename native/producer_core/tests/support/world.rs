@@ -147,6 +147,9 @@ impl World {
     pub fn ask(&mut self, key: u64, n: u64) {
         if self.kind == Kind::Taken {
             self.wanted_here += n;
+            self.producer.want(n);
+            self.wake_if_due();
+            return;
         } else if let Some(consumer) = self.consumers.get_mut(&key) {
             let served = consumer.lagging.len().min(n as usize);
             consumer.owed.extend(consumer.lagging.drain(..served));
@@ -200,7 +203,7 @@ impl World {
     }
 
     fn take(&mut self, budget: &mut Budget) -> Option<Rest> {
-        match self.producer.take(self.wanted_here, budget) {
+        match self.producer.take(budget) {
             Ok(taken) => {
                 let events = numbers(&taken);
                 self.wanted_here =
@@ -355,6 +358,7 @@ impl World {
             let all = (0..self.next).filter(|event| partition_of(*event) == partition as u64);
             assert!(given.iter().copied().eq(all.take(given.len())), "out of order");
         }
+        assert!(self.kind != Kind::Taken || self.producer.demand() == self.wanted_here);
         let stuck = self.forward && self.producer.ready_events() > 0 && self.waits() > 0;
         assert!(!stuck || self.messages == 1, "stuck");
         let owed = self.forward && self.consumers.values().any(|consumer| !consumer.owed.is_empty());
