@@ -81,7 +81,7 @@ defmodule Penstock.Producer.Dispatch do
   end
 
   # The core deals to nobody then.
-  defp hosted(option), do: %__MODULE__{kind: :hosted, native: {:demand, nil, nil}, option: option}
+  defp hosted(option), do: %__MODULE__{kind: :hosted, native: {:demand, nil, nil, nil}, option: option}
 
   # What is found natively is known here alone: a stage's events are any terms.
   defp native_hash({module, options} = option) when is_list(options) do

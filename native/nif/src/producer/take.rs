@@ -17,7 +17,7 @@ use crate::sys::Terms;
 #[rustler::nif]
 fn producer_want(env: Env<'_>, producer: Producer, count: u64) -> NifResult<Atom> {
     let _timed = timed!(env, "producer_want");
-    let mut inner = producer.shared.lock()?;
+    let mut inner = producer.shared()?.lock()?;
     inner.producer.want(count);
     Ok(next(if inner.producer.wake_due() { Rest::More } else { Rest::Wait }))
 }
@@ -26,14 +26,14 @@ fn producer_want(env: Env<'_>, producer: Producer, count: u64) -> NifResult<Atom
 #[rustler::nif]
 fn producer_take(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
     let _timed = timed!(env, "producer_take");
-    take(env, &producer.shared, budget::ordinary(), |inner| inner.producer.awake())
+    take(env, producer.shared()?, budget::ordinary(), |inner| inner.producer.awake())
 }
 
 /// For an event that takes longer to decode than an ordinary call may last.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn producer_take_dirty(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
     let _timed = timed!(dirty "producer_take_dirty");
-    take(env, &producer.shared, budget::dirty(), |_| {})
+    take(env, producer.shared()?, budget::dirty(), |_| {})
 }
 
 /// What has happened.
