@@ -102,7 +102,7 @@ defmodule Penstock.LinearSubscription.Settings do
               doc: "Taken for the sake of GenStage's options, without effect: a full buffer discards nothing."
             ],
             dispatcher: [
-              type: :any,
+              type: {:cast, &Dispatch.cast/1, Dispatch.takes()},
               default: Penstock.DemandDispatcher,
               doc: "Who gets which events, if there is more than one consumer: see \"Several consumers\"."
             ],
@@ -119,7 +119,7 @@ defmodule Penstock.LinearSubscription.Settings do
   def validate!(options) do
     settings = Options.validate!(options, @schema, "Penstock.LinearSubscription")
     EventStore.Settings.stream_name!(settings.stream_name, "Penstock.LinearSubscription: option :stream_name")
-    %{settings | dispatcher: Dispatch.new!(settings.dispatcher, "Penstock.LinearSubscription")}
+    settings
   end
 
   @spec refuse_spawn_opt!(list) :: no_return

@@ -90,7 +90,8 @@ defmodule Penstock.Options.Complaint do
 
   defp unknown(wrong), do: "unknown option #{name(wrong)}; it takes "
   defp twice(wrong), do: "option #{name(wrong)} is given more than once"
-  defp got(%{got: got, type: type}), do: "got: #{inspect(got)}#{hint(type, got)}"
+  defp got(%{got: got, type: type, message: nil}), do: "got: #{inspect(got)}#{hint(type, got)}"
+  defp got(%{got: got, message: message}), do: "got: #{inspect(got)} (#{message})"
 
   defp name(%Complaint{option: option}), do: inspect(option)
   defp name({option, _spec}), do: inspect(option)

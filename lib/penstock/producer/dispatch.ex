@@ -26,20 +26,11 @@ defmodule Penstock.Producer.Dispatch do
           ids: %{pid => Subscribers.id()}
         }
 
-  @doc "What a `:dispatcher` option names; an `ArgumentError` says what is wrong with it."
-  @spec new!(term, owner :: String.t()) :: t
-  def new!(option, owner) do
-    case new(option) do
-      {:ok, dispatch} ->
-        dispatch
+  @doc "What a `:dispatcher` option comes to, or what is wrong with it."
+  @spec cast(term) :: {:ok, t} | {:error, message :: String.t()}
+  def cast(option), do: new(option)
 
-      {:error, why} ->
-        raise ArgumentError,
-              "#{owner}: option :dispatcher takes #{@takes}, got: #{inspect(option)}" <>
-                if(why, do: " (#{why})", else: "")
-    end
-  end
-
+  @doc "What the option takes."
   @spec takes() :: String.t()
   def takes, do: @takes
 
@@ -176,46 +167,33 @@ defmodule Penstock.Producer.Dispatch do
 
   def join(%State{dispatch: %{kind: :broadcast, ids: ids} = dispatch}, id, {pid, _tag}, options, hosted?) do
     with :ok <- alone(ids, pid),
-         {:ok, lag} <- lag(Options.get(options, :lag, :block), hosted?),
+         {:ok, %{lag: lag}} <- dispatched(options, Options.lag()),
+         :ok <- natively(lag, hosted?),
          do: {:ok, lag, %{dispatch | ids: Map.put(ids, pid, id)}}
   end
 
   def join(%State{dispatch: %{kind: :partition} = dispatch} = state, _id, _from, options, _hosted?) do
-    name = Options.get(options, :partition)
+    find = &if &1 in dispatch.names, do: {:ok, &1}, else: :error
 
-    cond do
-      name not in dispatch.names ->
-        got = if name == nil, do: "none", else: inspect(name)
-        {:error, {:bad_opts, "expected :partition to be one of #{inspect(dispatch.names)}, got: #{got}"}}
-
-      full?(state, name) ->
-        {:error, {:partition_taken, name}}
-
-      true ->
-        {:ok, {:partition, name}, dispatch}
+    with {:ok, %{partition: name}} <- dispatched(options, Options.partition(dispatch.names, find)) do
+      if full?(state, name),
+        do: {:error, {:partition_taken, name}},
+        else: {:ok, {:partition, name}, dispatch}
     end
+  end
+
+  defp dispatched(options, schema) do
+    with {:error, message} <- Options.dispatched(options, schema), do: {:error, {:bad_opts, message}}
   end
 
   defp alone(ids, pid), do: if(is_map_key(ids, pid), do: {:error, :already_subscribed}, else: :ok)
 
-  defp lag(:block, _hosted?), do: {:ok, :block}
+  defp natively(lag, hosted?) when lag == :block or not hosted?, do: :ok
 
-  defp lag(lag, true) do
+  defp natively(lag, true) do
     message =
       "expected no function as :filter or :selector beside :lag, for what a consumer lags behind is kept natively " <>
         "({:match, map} is taken), got: lag: #{inspect(lag)}"
-
-    {:error, {:bad_opts, message}}
-  end
-
-  defp lag(:cancel, _hosted?), do: {:ok, :cancel}
-
-  defp lag({:drop_oldest, n}, _hosted?) when is_integer(n) and n > 0,
-    do: {:ok, {:drop_oldest, min(n, Options.most())}}
-
-  defp lag(other, _hosted?) do
-    {:error, message} =
-      Options.expected(:lag, "one of :block, :cancel and {:drop_oldest, positive integer}", other)
 
     {:error, {:bad_opts, message}}
   end

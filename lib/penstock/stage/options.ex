@@ -284,9 +284,4 @@ defmodule Penstock.Stage.Options do
   @doc "The largest number that a count comes to."
   @spec most() :: pos_integer
   def most, do: @most
-
-  @doc "What is wrong with an option."
-  @spec expected(atom, String.t(), term) :: {:error, message :: String.t()}
-  def expected(key, what, value),
-    do: {:error, "expected #{inspect(key)} to be #{what}, got: #{inspect(value)}"}
 end
