@@ -62,7 +62,8 @@ defmodule Penstock.Stage.Output do
       state: state,
       counted?: half.counted?(),
       emit: &half.emit/2,
-      deal: &half.deal/3
+      # optional: who deals to one at a time is never asked to
+      deal: Function.capture(half, :deal, 3)
     }
   end
 
