@@ -171,7 +171,8 @@ fn new_event((id, event_type, content_type, data, custom_metadata): Event<'_>) -
     })
 }
 
-fn bytes(what: &str, got: Term<'_>) -> NifResult<Bytes> {
+/// A binary's bytes, copied.
+pub fn bytes(what: &str, got: Term<'_>) -> NifResult<Bytes> {
     let binary: Binary<'_> = argument::any(what, got, "a binary")?;
     Ok(Bytes::copy_from_slice(binary.as_slice()))
 }

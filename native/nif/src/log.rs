@@ -6,7 +6,7 @@ use rustler::{Atom, NifResult, Term};
 use crate::argument;
 
 mod atoms {
-    rustler::atoms! { stream, r#type = "type", prefix, regex }
+    rustler::atoms! { nil, stream, r#type = "type", prefix, regex }
 }
 
 /// The largest position that a server takes.
@@ -18,8 +18,13 @@ pub fn position(got: Term<'_>) -> Option<LogPosition> {
     (commit <= LAST && prepare <= LAST).then_some(LogPosition { commit, prepare })
 }
 
+/// nil, or a filter.
+pub fn maybe_filter(got: Term<'_>) -> NifResult<Option<Filter>> {
+    if got.is_atom() && atoms::nil() == got { Ok(None) } else { filter(got).map(Some) }
+}
+
 /// `{:stream | :type, {:prefix, texts} | {:regex, text}, window, multiplier}`
-pub fn filter(got: Term<'_>) -> NifResult<Filter> {
+fn filter(got: Term<'_>) -> NifResult<Filter> {
     const TAKES: &str = "a tuple of four";
     let (subject, pattern, window, multiplier) =
         argument::any::<(Term<'_>, Term<'_>, Term<'_>, Term<'_>)>("filter", got, TAKES)?;

@@ -33,13 +33,13 @@ use crate::dispatcher;
 use consumers::Consumer;
 use serve::serve;
 use settings::forward;
-pub use shared::Shared;
+pub use shared::{Shared, Source};
 
 mod atoms {
     rustler::atoms! {
         ok,
         state,
-        revision,
+        position,
         demand,
         ready_events,
         ready_bytes,
@@ -216,12 +216,12 @@ fn producer_set_demand<'a>(env: Env<'a>, producer: Producer, mode: Term<'a>) -> 
 #[rustler::nif]
 fn producer_info(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
     let _timed = timed!(env, "producer_info");
-    let given = producer.shared()?.desk()?.revision;
+    let given = producer.shared()?.desk()?.last;
     let inner = producer.shared()?.lock()?;
     let core = &inner.producer;
     let pairs = [
         (atoms::state(), outbox::state(core.state()).encode(env)),
-        (atoms::revision(), given.or(inner.after).encode(env)),
+        (atoms::position(), outbox::place(env, given.or(inner.after))),
         (atoms::demand(), core.demand().encode(env)),
         (atoms::ready_events(), core.ready_events().encode(env)),
         (atoms::ready_bytes(), core.ready_bytes().encode(env)),

@@ -137,6 +137,14 @@ impl<F: Frame, M, N> Producer<F, M, N> {
         }
     }
 
+    /// The same; where the last thing that has come is a mark that is `outdated` by this one, in its place.
+    pub fn mark_instead(&mut self, mark: M, outdated: impl Fn(&M) -> bool) {
+        if !self.closed {
+            let outdated = |last: &Mark<M>| matches!(last, Mark::Own(last) if outdated(last));
+            self.ready.mark_instead(Mark::Own(mark), outdated);
+        }
+    }
+
     /// Puts a last mark, after which nothing is taken from the source.
     pub fn stop(&mut self, mark: M) {
         self.mark(mark);

@@ -89,6 +89,14 @@ impl<F: Frame, M> ReadyQueue<F, M> {
         self.items.push_back(Item::Mark(mark));
     }
 
+    /// The same, in place of the mark that is the last thing here if that one is `outdated`.
+    pub fn mark_instead(&mut self, mark: M, outdated: impl FnOnce(&M) -> bool) {
+        match self.items.back_mut() {
+            Some(Item::Mark(last)) if outdated(last) => *last = mark,
+            _ => self.mark(mark),
+        }
+    }
+
     /// The next mark, if all events before it have been taken.
     pub fn reached(&mut self) -> Option<M> {
         match self.items.pop_front() {
@@ -191,6 +199,20 @@ mod tests {
         assert!(queue.is_at_mark());
         assert_eq!(queue.reached(), Some("caught up"));
         assert_eq!(queue.take(9), [Taken { frame: vec![1], events: 0..1 }]);
+    }
+
+    #[test]
+    fn a_mark_takes_the_place_of_an_outdated_one_only_where_nothing_is_between() {
+        let mut queue = ReadyQueue::<Vec<usize>, u8>::new(LIMITS);
+        let mut mark = |queue: &mut ReadyQueue<_, _>, mark| queue.mark_instead(mark, |last| *last > 1);
+        mark(&mut queue, 1);
+        mark(&mut queue, 2);
+        mark(&mut queue, 3);
+        queue.put(vec![1]);
+        mark(&mut queue, 4);
+        assert_eq!([queue.reached(), queue.reached(), queue.reached()], [Some(1), Some(3), None]);
+        queue.take(1);
+        assert_eq!(queue.reached(), Some(4));
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub struct LogPosition {
     pub prepare: u64,
 }
 
-/// Where something stands in what is subscribed to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where something stands in what is subscribed to. Of one and the same, the later one is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Position {
     /// In a stream.
     Revision(u64),

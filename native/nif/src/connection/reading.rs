@@ -64,11 +64,7 @@ fn event_store_read<'a>(
 fn what((kind, first, second): Target<'_>) -> NifResult<What> {
     match argument::one_of("the kind of a read", kind, &[(atoms::stream(), false), (atoms::all(), true)])? {
         false => Ok(What::Stream { name: bytes("stream", first)?, from: revision(second)? }),
-        true => {
-            let no_filter = second.is_atom() && atoms::nil() == second;
-            let filter = if no_filter { None } else { Some(log::filter(second)?) };
-            Ok(What::All { from: place(first)?, filter })
-        }
+        true => Ok(What::All { from: place(first)?, filter: log::maybe_filter(second)? }),
     }
 }
 

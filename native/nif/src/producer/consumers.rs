@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use reader_core::Position;
 use rustler::env::SavedTerm;
 use rustler::{Encoder, Env, LocalPid, NifResult, OwnedEnv, Term};
 use stage_core::{Lag, Membership};
@@ -158,12 +159,12 @@ pub struct Desk {
     pub message: MessageEnv,
     /// For events that are copied into messages.
     pub scratch: OwnedEnv,
-    /// The highest of the events given out.
-    pub revision: Option<u64>,
+    /// The latest place of the events given out, and of what was looked at without any.
+    pub last: Option<Position>,
 }
 
 impl Desk {
     pub fn new(consumers: Consumers) -> Self {
-        Self { consumers, message: MessageEnv::new(), scratch: OwnedEnv::new(), revision: None }
+        Self { consumers, message: MessageEnv::new(), scratch: OwnedEnv::new(), last: None }
     }
 }

@@ -1,7 +1,9 @@
 //! Events as terms: a list of them from the batches that they came in.
 
 use producer_core::Taken;
+use reader_core::{LogPosition, Position};
 use rustler::{Env, Term};
+use terms::event::Recorded;
 use wire::error::Error;
 
 use crate::event_term::{Bodies, Encoder, readable};
@@ -12,10 +14,28 @@ use crate::producer::held::Held;
 pub struct Built {
     /// How many events.
     pub count: usize,
-    /// The revision of the last one, where it was read.
-    pub revision: Option<u64>,
+    /// Where the last one stands in what was read.
+    pub last: Option<Place>,
     /// Why there are fewer than there should be: an event that cannot be read.
     pub fault: Option<Error>,
+}
+
+/// Where an event stands in its stream, and in the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    revision: u64,
+    log: LogPosition,
+}
+
+impl Place {
+    /// The one of the two that counts.
+    pub fn position(self, on_log: bool) -> Position {
+        if on_log { Position::Log(self.log) } else { Position::Revision(self.revision) }
+    }
+}
+
+fn place(event: &Recorded<'_>) -> Place {
+    Place { revision: event.revision, log: LogPosition { commit: event.commit, prepare: event.prepare } }
 }
 
 /// Hands each event to `push`, up to the first one that cannot be read.
@@ -36,7 +56,7 @@ pub fn build<'b>(
         for index in events.clone() {
             match readable(frame.0.messages().get(index).map_or(b"", |message| message)) {
                 Ok(event) => {
-                    built.revision = event.original().map(|original| original.revision).or(built.revision);
+                    built.last = event.original().map(place).or(built.last);
                     built.count += 1;
                     push(encoder.event(index, &event));
                 }

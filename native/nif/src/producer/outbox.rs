@@ -6,12 +6,12 @@ use rustler::{Atom, Encoder, Env, Term};
 use wire::error::Error;
 
 use crate::error;
-use crate::producer::shared::{Notice, Stopped};
+use crate::producer::shared::{Notice, Reached};
 
 mod atoms {
     rustler::atoms! {
         ok, more, large, send, choose, state, stopped, exceeded, taken, dropped, beyond, lagged, lagging, position,
-        last_revision, connecting, reading, subscribed, backing_off,
+        last_revision, connecting, reading, subscribed, backing_off, checkpoint,
     }
 }
 
@@ -60,10 +60,10 @@ impl<'a> Outbox<'a> {
         self.mark(atoms::stopped(), error::term(self.env, cause));
     }
 
-    /// `revision` is that of the last event given out.
-    pub fn tell(&mut self, happened: Happened<Stopped, Notice>, revision: Option<u64>) {
+    /// `last` is where the last event given out stands; what was looked at without any goes on from there.
+    pub fn tell(&mut self, happened: Happened<Reached, Notice>, last: &mut Option<Position>) {
         match happened {
-            Happened::Notice(Notice::Taken(after)) => self.mark(atoms::taken(), after),
+            Happened::Notice(Notice::Taken(after)) => self.mark(atoms::taken(), place(self.env, after)),
             Happened::Notice(Notice::Beyond(beyond)) => {
                 self.mark(atoms::beyond(), self::beyond(self.env, beyond));
             }
@@ -71,8 +71,12 @@ impl<'a> Outbox<'a> {
                 let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 self.mark(atoms::dropped(), (error::term(self.env, &cause), wait, was_taken));
             }
-            Happened::State(reached) => self.mark(atoms::state(), (state(reached), revision)),
-            Happened::Mark(Stopped(cause)) => self.stopped(&cause),
+            Happened::State(reached) => self.mark(atoms::state(), (state(reached), place(self.env, *last))),
+            Happened::Mark(Reached::Checkpoint(at)) => {
+                *last = (*last).max(Some(at));
+                self.mark(atoms::checkpoint(), position(self.env, at));
+            }
+            Happened::Mark(Reached::Stopped(cause)) => self.stopped(&cause),
         }
     }
 
@@ -116,6 +120,11 @@ pub fn beyond(env: Env<'_>, beyond: Beyond) -> Term<'_> {
     let pairs =
         [(atoms::position(), position(env, beyond.position)), (atoms::last_revision(), last.encode(env))];
     Term::map_from_pairs(env, &pairs).unwrap_or_else(|_| Term::map_new(env))
+}
+
+/// A position, or nil.
+pub fn place(env: Env<'_>, at: Option<Position>) -> Term<'_> {
+    at.map(|at| position(env, at)).encode(env)
 }
 
 /// A revision, or `{commit, prepare}`.

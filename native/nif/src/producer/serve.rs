@@ -1,6 +1,7 @@
 //! From the ready queue to the consumers' mailboxes, in slices that no scheduler notices.
 
 use producer_core::{Budget, Deal, Portion, Rest, Taken};
+use reader_core::Position;
 use rustler::{Encoder, Env, NifResult, OwnedEnv, Term};
 
 use crate::producer::consumers::{Consumer, Consumers, Desk, Wants};
@@ -25,16 +26,17 @@ pub fn serve<'a>(
     change: impl FnOnce(&mut Inner) -> Option<u64>,
 ) -> NifResult<Term<'a>> {
     let mut desk = shared.desk()?;
-    let Desk { consumers, message, scratch, revision } = &mut *desk;
+    let Desk { consumers, message, scratch, last } = &mut *desk;
     let outbox = Outbox::new(env);
-    let mut giver = Giver { shared, consumers, message, outbox, revision, changed: false, gone: Vec::new() };
+    let mut giver = Giver { shared, consumers, message, outbox, last, changed: false, gone: Vec::new() };
     let mut inner = shared.lock()?;
     if let Some(most) = change(&mut inner) {
         giver.outbox.exceeded(most);
     }
     let rest = loop {
         while let Some(happened) = inner.producer.happened() {
-            giver.outbox.tell(happened, giver.revision.or(inner.after));
+            *giver.last = giver.last.or(inner.after);
+            giver.outbox.tell(happened, giver.last);
         }
         let deal = inner.producer.deal(&mut budget);
         let more = deal.is_err() || inner.producer.has_work();
@@ -71,8 +73,8 @@ struct Giver<'a, 's> {
     consumers: &'s Consumers,
     message: &'s mut MessageEnv,
     outbox: Outbox<'a>,
-    /// The highest of the events given out.
-    revision: &'s mut Option<u64>,
+    /// The latest place of the events given out.
+    last: &'s mut Option<Position>,
     /// Some of what was given out was not wanted, or not taken.
     changed: bool,
     /// Consumers that were cancelled meanwhile.
@@ -137,7 +139,7 @@ impl Giver<'_, '_> {
     }
 
     fn note(&mut self, built: Built) -> Fault {
-        *self.revision = built.revision.max(*self.revision);
+        *self.last = built.last.map(|place| place.position(self.shared.on_log)).max(*self.last);
         built.fault
     }
 

@@ -10,7 +10,7 @@ use crate::dispatcher::{self, Decoded};
 use crate::event_term::Bodies;
 use crate::producer::consumers::Consumers;
 use crate::producer::held::By;
-use crate::producer::shared::{Shared, Start};
+use crate::producer::shared::{Shared, Source, Start};
 
 mod atoms {
     rustler::atoms! { nil, forward, accumulate, id, stream_name, r#type = "type" }
@@ -23,7 +23,7 @@ pub type Wanted<'a> = (Limited<'a>, (bool, bool), Term<'a>, Term<'a>, (Term<'a>,
 pub type Limited<'a> = (Term<'a>, Term<'a>, Term<'a>);
 
 /// A producer without events, of the process that calls.
-pub fn decode(owner: LocalPid, wanted: Wanted<'_>, after: Option<u64>) -> NifResult<Shared> {
+pub fn decode(owner: LocalPid, wanted: Wanted<'_>, source: Source) -> NifResult<Shared> {
     let ((events, bytes, most), (decode, copy), dispatcher, mode, origin) = wanted;
     let limits = Limits {
         events: argument::size("buffer_size", events, 1..=u64::MAX)?,
@@ -41,7 +41,7 @@ pub fn decode(owner: LocalPid, wanted: Wanted<'_>, after: Option<u64>) -> NifRes
     argument::one_of("rate", rate, &[(atoms::nil(), ())])?;
     let by = self::by(&dispatcher, by)?;
     let (bodies, consumers) = (Bodies { decode, copy }, Consumers::new(origin));
-    Ok(Shared::new(owner, Start { settings, bodies, dispatcher, by, consumers, after }))
+    Ok(Shared::new(owner, Start { settings, bodies, dispatcher, by, consumers, source }))
 }
 
 /// Whether demand is met, or only kept.

@@ -23,18 +23,23 @@ mod atoms {
 
 /// What happens to the connection: told at once and in its order, however far the consumers are.
 pub enum Notice {
-    Taken(Option<u64>),
+    Taken(Option<Position>),
     Beyond(Beyond),
     Dropped { cause: Error, wait: Duration, was_taken: bool },
 }
 
-/// It is over, for this reason.
-pub struct Stopped(pub Error);
+/// What is true once all events before have been given out.
+pub enum Reached {
+    /// A filter has let nothing through since, up to here.
+    Checkpoint(Position),
+    /// It is over, for this reason.
+    Stopped(Error),
+}
 
 pub struct Inner {
-    pub producer: Producer<Held, Stopped, Notice>,
+    pub producer: Producer<Held, Reached, Notice>,
     /// Of the last event before those to be given out, if that is known.
-    pub after: Option<u64>,
+    pub after: Option<Position>,
     pub beyond: Option<Beyond>,
     pub counts: Counts,
 }
@@ -45,7 +50,17 @@ pub struct Shared {
     desk: Mutex<Desk>,
     owner: LocalPid,
     pub bodies: Bodies,
+    pub on_log: bool,
     by: Option<By>,
+}
+
+/// What a producer's events come from.
+#[derive(Clone, Copy)]
+pub struct Source {
+    /// Whether places in it are positions in the log, or revisions.
+    pub on_log: bool,
+    /// Of the last event before those to be given out, if that is known.
+    pub after: Option<Position>,
 }
 
 /// What a producer is started with.
@@ -55,17 +70,17 @@ pub struct Start {
     pub dispatcher: AnyDispatcher<u64>,
     pub by: Option<By>,
     pub consumers: Consumers,
-    /// Of the last event before those to be given out, if that is known.
-    pub after: Option<u64>,
+    pub source: Source,
 }
 
 impl Shared {
     pub fn new(owner: LocalPid, start: Start) -> Self {
-        let Start { settings, bodies, dispatcher, by, consumers, after } = start;
+        let Start { settings, bodies, dispatcher, by, consumers, source } = start;
+        let Source { on_log, after } = source;
         let producer = Producer::new(settings, dispatcher);
         let inner = Inner { producer, after, beyond: None, counts: Counts::default() };
         let (inner, desk) = (Mutex::new(inner), Mutex::new(Desk::new(consumers)));
-        Self { inner, room: Notify::new(), desk, owner, bodies, by }
+        Self { inner, room: Notify::new(), desk, owner, bodies, on_log, by }
     }
 
     /// Poisoned when something panicked while it held the lock: then this producer is over, and says so.
@@ -132,7 +147,7 @@ impl Drop for Shared {
 }
 
 /// Frees what a producer has let go of, aside if there is much of it.
-pub fn free(remains: Remains<Held, Stopped>) {
+pub fn free(remains: Remains<Held, Reached>) {
     if remains.events() >= SLOW_TO_FREE {
         drop_later(remains);
     }
@@ -146,7 +161,7 @@ impl Sink for Shared {
             inner.beyond = None;
             inner.producer.put(frame);
             if let Some(fault) = fault {
-                inner.producer.stop(Stopped(fault));
+                inner.producer.stop(Reached::Stopped(fault));
             }
         });
     }
@@ -154,16 +169,18 @@ impl Sink for Shared {
     fn report(&self, report: Report) {
         self.change(|inner| match report {
             Report::Connecting => inner.producer.standing().connecting(),
-            Report::Located(end) => inner.after = inner.after.or(end.and_then(Position::revision)),
+            Report::Located(end) => inner.after = inner.after.or(end),
             Report::Taken { epoch, after } => {
                 inner.producer.standing().taken(Epoch(epoch.number()));
-                inner.producer.notice(Notice::Taken(after.and_then(Position::revision)));
+                inner.producer.notice(Notice::Taken(after));
             }
             Report::State(epoch, state) => {
                 inner.producer.mark_state(Epoch(epoch.number()), activity(state));
             }
-            // a stream has none
-            Report::Checkpoint(..) => {}
+            Report::Checkpoint(_, position) => {
+                let outdated = |last: &Reached| matches!(last, Reached::Checkpoint(_));
+                inner.producer.mark_instead(Reached::Checkpoint(position), outdated);
+            }
             Report::Beyond(beyond) => {
                 inner.beyond = beyond;
                 if let Some(beyond) = beyond {
@@ -174,7 +191,7 @@ impl Sink for Shared {
                 inner.producer.standing().backing_off();
                 inner.producer.notice(Notice::Dropped { cause, wait, was_taken });
             }
-            Report::Stopped(error) => inner.producer.stop(Stopped(error)),
+            Report::Stopped(error) => inner.producer.stop(Reached::Stopped(error)),
         });
     }
 

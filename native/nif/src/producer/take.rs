@@ -2,6 +2,7 @@
 //! scheduler notices.
 
 use producer_core::{Budget, Happened, Rest};
+use reader_core::Position;
 use rustler::{Atom, Encoder, Env, NifResult, Term};
 
 use super::Producer;
@@ -45,11 +46,12 @@ struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    fn gather(&mut self, inner: &mut Inner, revision: Option<u64>) {
+    fn gather(&mut self, inner: &mut Inner, last: &mut Option<Position>) {
         while let Some(happened) = inner.producer.happened() {
             let outbox =
                 if matches!(happened, Happened::Notice(_)) { &mut self.notices } else { &mut self.marks };
-            outbox.tell(happened, revision.or(inner.after));
+            *last = last.or(inner.after);
+            outbox.tell(happened, last);
         }
     }
 }
@@ -65,11 +67,11 @@ fn take<'a>(
     change: impl FnOnce(&mut Inner),
 ) -> NifResult<Term<'a>> {
     let mut desk = shared.desk()?;
-    let Desk { consumers, revision, .. } = &mut *desk;
+    let Desk { consumers, last, .. } = &mut *desk;
     let mut told = Told { notices: Outbox::new(env), marks: Outbox::new(env) };
     let mut inner = shared.lock()?;
     change(&mut inner);
-    told.gather(&mut inner, *revision);
+    told.gather(&mut inner, last);
     // marks have to find their place before what comes after them is given
     let taken = if told.marks.is_silent() { inner.producer.take(&mut budget) } else { Ok(Vec::new()) };
     shared.make_room(&mut inner);
@@ -79,7 +81,7 @@ fn take<'a>(
         Ok(taken) => {
             let mut terms = Terms::with_room(env, taken.iter().map(|part| part.events.len()).sum());
             let built = build(env, shared.bodies, consumers.origin(env), &taken, |event| terms.push(event));
-            *revision = built.revision.max(*revision);
+            *last = built.last.map(|place| place.position(shared.on_log)).max(*last);
             let mut inner = shared.lock()?;
             let rest = if let Some(fault) = built.fault {
                 let remains = inner.producer.halt();
@@ -88,7 +90,7 @@ fn take<'a>(
                 told.marks.stopped(&fault);
                 Rest::Wait
             } else {
-                told.gather(&mut inner, *revision);
+                told.gather(&mut inner, last);
                 if inner.producer.has_work() && inner.producer.once_more() { Rest::More } else { Rest::Wait }
             };
             (terms.list(0), rest)
