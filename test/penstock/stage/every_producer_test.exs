@@ -1,11 +1,12 @@
 defmodule Penstock.Stage.EveryProducerTest do
-  # Every function of Penstock.Stage, and every message that may come, with both kinds of producer: a stage, and a
-  # subscription to a stream, which is none but plays one.
+  # Every function of Penstock.Stage, with each kind of producer: a stage, and a subscription to a stream, which plays one
+  # as long as the core can deal its events. What else may come to them is in every_message_test.exs.
   use ExUnit.Case, async: true
 
+  import Penstock.EveryProducer
   import Penstock.StageWire
 
-  alias Penstock.{LinearSubscription, ScriptedStage, Stage, Store, Telemetry}
+  alias Penstock.{Stage, Store, Telemetry}
 
   @moduletag :capture_log
 
@@ -37,67 +38,8 @@ defmodule Penstock.Stage.EveryProducerTest do
     Store.start()
   end
 
-  # A producer of 100 events.
   setup %{kind: kind} = context do
     %{producer: start(kind, context), kind: kind}
-  end
-
-  defp start(:stage, _context) do
-    count = fn n, script ->
-      next = Map.get(script, :next, 0)
-      last = min(next + n, 100)
-      {:noreply, Enum.to_list(next..(last - 1)//1), Map.put(script, :next, last)}
-    end
-
-    {:ok, producer} = ScriptedStage.start(:producer, [], %{handle_demand: count})
-    on_exit(fn -> Process.exit(producer, :kill) end)
-    producer
-  end
-
-  defp start(:subscription, %{store: store}) do
-    stream = "s-#{System.unique_integer([:positive])}"
-    Store.fill(store, stream, 100)
-    producer = Store.subscribe(store, stream)
-    Store.await_info(producer, &(&1.ready_events == 100))
-    producer
-  end
-
-  defp numbers(events), do: Enum.map(events, &number/1)
-  defp number(%{body: %{"n" => n}}), do: n - 1
-  defp number(n), do: n
-
-  # What comes under a tag, once it is so many events: a subscription may send them in several goes. More than that is
-  # there, too, if it was sent.
-  defp come(producer, tag, count) do
-    first = first(producer, tag, count)
-    numbers(first) ++ none(producer, tag)
-  end
-
-  defp first(_producer, _tag, count) when count <= 0, do: []
-
-  defp first(producer, tag, count) do
-    assert_receive {:"$gen_consumer", {^producer, ^tag}, [_ | _] = events}
-    events ++ first(producer, tag, count - length(events))
-  end
-
-  # What has come though nothing should.
-  defp none(producer, tag), do: producer |> batches(tag) |> Enum.concat() |> numbers()
-
-  defp consumer(script \\ %{}, options \\ []) do
-    {:ok, consumer} = ScriptedStage.start(:consumer, options, script)
-    on_exit(fn -> Process.exit(consumer, :kill) end)
-    consumer
-  end
-
-  # What makes a consumer ask for what it is told to, and for nothing else.
-  defp on_demand do
-    %{
-      handle_subscribe: fn _side, _options, _from, script -> {:manual, script} end,
-      handle_cast: fn {:ask, from, count}, script ->
-        Stage.ask(from, count)
-        {:noreply, [], script}
-      end
-    }
   end
 
   # What comes under this very subscription when so much is asked for.
@@ -109,17 +51,8 @@ defmodule Penstock.Stage.EveryProducerTest do
   defp given(_consumer, _from, 0), do: []
 
   defp given(consumer, from, count) do
-    assert_receive {:handle_events, ^consumer, events, ^from}
+    assert_receive {:handle_events, ^consumer, events, ^from}, 5000
     numbers(events) ++ given(consumer, from, count - length(events))
-  end
-
-  # The producer is there, and does what it is for.
-  defp works(producer) do
-    tag = subscribe(producer)
-    ask(producer, tag, 1)
-    assert [_] = come(producer, tag, 1)
-    cancel(producer, tag, :normal)
-    assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, :normal}}
   end
 
   @tag kind: :stage
@@ -128,7 +61,7 @@ defmodule Penstock.Stage.EveryProducerTest do
     assert Enum.uniq(functions) -- (Keyword.keys(@tried) ++ @makers) == []
   end
 
-  for kind <- [:stage, :subscription] do
+  for kind <- Penstock.EveryProducer.kinds() do
     describe "a #{kind}:" do
       @describetag kind: kind
 
@@ -159,7 +92,9 @@ defmodule Penstock.Stage.EveryProducerTest do
       end
 
       test "Telemetry.poll returns the same", %{producer: producer} do
-        ask(producer, subscribe(producer), 3)
+        tag = subscribe(producer)
+        ask(producer, tag, 3)
+        assert come(producer, tag, 3) == [0, 1, 2]
         assert Telemetry.poll(producer) == Stage.info(producer)
       end
 
@@ -290,148 +225,6 @@ defmodule Penstock.Stage.EveryProducerTest do
         assert_receive {:DOWN, ^monitor, :process, ^producer, :shutdown}
         refute_received {:"$gen_consumer", {^producer, ^tag}, _}
       end
-
-      test "subscriptions whose options are none, or wrong, are refused to the consumer", %{
-        producer: producer
-      } do
-        for options <- [:none, [1 | 2], [filter: :paid], [filter: {:match, []}]] do
-          tag = subscribe(producer, make_ref(), nil, options)
-          assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, {:bad_opts, message}}}
-          assert message =~ inspect(options) or message =~ inspect(options[:filter])
-          ask(producer, tag, 1)
-          assert_receive {:"$gen_consumer", {^producer, ^tag}, {:cancel, :unknown_subscription}}
-        end
-
-        assert Stage.info(producer).consumers == []
-        works(producer)
-      end
-
-      test "options that are nobody's are the consumer's own", %{producer: producer} do
-        tag = subscribe(producer, make_ref(), nil, interval: 5000, max_demand: 3, filter: nil)
-        ask(producer, tag, 1)
-        assert come(producer, tag, 1) == [0]
-      end
-
-      test "messages of another protocol are of no consequence", %{producer: producer} do
-        tag = subscribe(producer)
-
-        for from <- [{self(), make_ref()}, {self(), tag}],
-            content <- [
-              {:subscribe, [], []},
-              {:subscribe, :undefined, []},
-              {:subscribe, {1, 2, 3}, []},
-              {:subscribe, nil},
-              {:ask, 0},
-              {:ask, -1},
-              {:ask, -0x1_0000_0000_0000_0000},
-              {:ask, 1.0},
-              {:ask, :all},
-              {:ask, nil},
-              {:ask, 1, 2},
-              {:cancel},
-              :hello,
-              []
-            ] do
-          send(producer, {:"$gen_producer", from, content})
-        end
-
-        for from <- [
-              :nobody,
-              nil,
-              self(),
-              {self()},
-              {:a, tag},
-              {self(), tag, 1},
-              {nil, nil},
-              [self() | tag],
-              %{}
-            ],
-            content <- [{:ask, 1}, {:subscribe, nil, []}, {:cancel, :why}, :hello] do
-          send(producer, {:"$gen_producer", from, content})
-        end
-
-        for message <- [
-              {:"$gen_producer", {self(), tag}},
-              :"$gen_producer",
-              {:"$gen_consumer", {self(), tag}, [1]},
-              {:"$gen_consumer", {self(), tag}, {:cancel, :why}},
-              {:"$gen_consumer", :nobody, :hello},
-              {:"$gen_cast", {:"$demand", :sideways}},
-              {:"$gen_cast", {:"$demand", 5}},
-              {:"$gen_cast", :hello},
-              {:DOWN, make_ref(), :process, self(), :gone},
-              {make_ref(), :late_reply},
-              {:EXIT, self(), :normal},
-              :timeout,
-              [1 | 2]
-            ] do
-          send(producer, message)
-        end
-
-        works(producer)
-        ask(producer, tag, 1)
-        assert [_] = come(producer, tag, 1)
-      end
-
-      test "asks beyond all counting are counted as far as it goes", %{producer: producer} do
-        tag = subscribe(producer)
-
-        for n <- [
-              0x1_0000_0000_0000_0000,
-              Bitwise.bsl(1, 200),
-              4_611_686_018_427_387_903,
-              0xFFFF_FFFF_FFFF_FFFF
-            ],
-            _ <- 1..3 do
-          ask(producer, tag, n)
-        end
-
-        assert come(producer, tag, 100) == Enum.to_list(0..99)
-        assert Stage.info(producer).demand > 4_000_000_000_000_000_000
-      end
-    end
-  end
-
-  describe "a subscription only:" do
-    @describetag kind: :subscription
-
-    for {options, parts} <- [
-          {[filter: :paid], [":filter", "a function of one argument or {:match, map}", ":paid"]},
-          {[lag: :cancel], [":lag", "BroadcastDispatcher"]},
-          {[selector: &Map.keys/1], [":selector", "BroadcastDispatcher"]},
-          {[partition: 0], [":partition", "PartitionDispatcher"]},
-          {[partition: :eu, cancel: :transient], [":partition"]},
-          {[fliter: {:match, %{}}], [":fliter", "did you mean :filter?"]},
-          {[max_deman: 1], [":max_deman", "did you mean :max_demand?"]},
-          {[max_demand: 1, partiton: 1], [":partiton", "did you mean :partition?"]}
-        ] do
-      test "#{inspect(options)} is refused to the consumer", %{producer: producer} do
-        consumer = consumer()
-        monitor = Process.monitor(consumer)
-        {:ok, tag} = Stage.sync_subscribe(consumer, [to: producer] ++ unquote(Macro.escape(options)))
-        assert_receive {:handle_cancel, ^consumer, {:cancel, {:bad_opts, message}}, {^producer, ^tag}}
-        for part <- unquote(parts), do: assert(message =~ part)
-
-        unless unquote(options[:cancel] == :transient),
-          do: assert_receive({:DOWN, ^monitor, :process, ^consumer, {:bad_opts, ^message}})
-
-        refute_received {:handle_events, ^consumer, _, _}
-        works(producer)
-      end
-    end
-
-    test "Flow's numbers of subscriptions are taken", %{producer: producer} do
-      tag = subscribe(producer, make_ref(), nil, partition: 1, cancel: :transient, max_demand: 10)
-      ask(producer, tag, 1)
-      assert come(producer, tag, 1) == [0]
-    end
-
-    test "an unknown call is answered and logged", %{producer: producer} do
-      assert ExUnit.CaptureLog.capture_log(fn ->
-               assert Stage.call(producer, {:what, :is, :this}) == {:error, :unknown_call}
-               Stage.cast(producer, {:what, :else})
-               assert %{} = LinearSubscription.info(producer)
-             end) =~ ~r/unexpected call: {:what, :is, :this}.*unexpected cast: {:what, :else}/s
     end
   end
 end
