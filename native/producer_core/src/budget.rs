@@ -35,17 +35,18 @@ pub struct Budget {
     left: u64,
     one_at_any_cost: bool,
     used: bool,
+    dirty: bool,
 }
 
 impl Budget {
     /// For a call that must not last: what it cannot afford goes to a longer one.
     pub fn ordinary(left: u64) -> Self {
-        Self { left, one_at_any_cost: false, used: false }
+        Self { left, one_at_any_cost: false, used: false, dirty: false }
     }
 
     /// For a call that may: its first event is taken whatever it costs, or nothing would ever come of it.
     pub fn dirty(left: u64) -> Self {
-        Self { left, one_at_any_cost: true, used: false }
+        Self { left, one_at_any_cost: true, used: false, dirty: true }
     }
 
     /// Whether something of this cost may be done; then it is taken for done.
@@ -55,6 +56,11 @@ impl Budget {
         let affords = left.is_some() | std::mem::take(&mut self.one_at_any_cost);
         self.used |= affords;
         affords
+    }
+
+    /// Whether the call may last.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
     }
 
     /// Whether anything was afforded.

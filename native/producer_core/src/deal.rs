@@ -6,6 +6,10 @@ use crate::producer::{Happened, Key, Mark, Producer};
 use crate::queue::Queue;
 use crate::{Budget, Frame, Taken};
 
+/// A broadcast to more consumers takes a call that may last: their messages alone, and their patterns, are more than an
+/// ordinary one may take, and fewer events in each would be more messages.
+const FEW: usize = 64;
+
 /// Events to be given out now, and to whom.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Deal<F> {
@@ -162,6 +166,12 @@ impl<F: Frame, M, N> Producer<F, M, N> {
         // whoever gives out takes marks before events
         if wanted == 0 || self.ready.events() == 0 || self.ready.is_at_mark() {
             return Err(Rest::Wait);
+        }
+        if matches!(self.dispatcher, AnyDispatcher::Broadcast(_))
+            && self.consumers > FEW
+            && !budget.is_dirty()
+        {
+            return Err(Rest::Large);
         }
         let cost = self.settings.cost;
         let affordable = match self.dispatcher {
