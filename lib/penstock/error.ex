@@ -75,6 +75,11 @@ defmodule Penstock.Error do
   # What the Rust core answers in place of an error.
   @spec from_native({reason, String.t(), boolean, map}) :: t
   def from_native({reason, message, retry?, details}) do
+    details = Map.new(details, fn {key, detail} -> {key, made(detail)} end)
     %__MODULE__{reason: reason, message: message, retry?: retry?, details: details}
   end
+
+  # Places in the log.
+  defp made({commit, prepare}), do: Penstock.Position.from_native({commit, prepare})
+  defp made(detail), do: detail
 end

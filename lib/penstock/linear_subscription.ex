@@ -1,6 +1,6 @@
 defmodule Penstock.LinearSubscription do
   @moduledoc """
-  A producer of the events of one EventStoreDB stream, in order.
+  A producer of the events of one EventStoreDB stream, or of all of them, in order.
 
       children = [
         {Penstock.LinearSubscription,
@@ -103,6 +103,29 @@ defmodule Penstock.LinearSubscription do
   position before it was asked for cannot be told from one that never was shorter. A deleted stream goes on where it
   was, and counts as missing only for a user who may not read its metadata.
 
+  ## All streams
+
+  With `stream_name: :all` the log of all streams is read, in the order in which their events were written:
+
+      {Penstock.LinearSubscription,
+       connection: MyStore,
+       stream_name: :all,
+       filter: Penstock.Filter.by_type(prefix: "order-"),
+       restore_stream_position!: {MyHandler, :fetch_position!, []},
+       on_checkpoint: {MyHandler, :looked_at, []}}
+
+  A `Penstock.Position` takes the place of the revision: `Penstock.Event.position/1` is what a handler keeps, and
+  `:restore_stream_position!` returns it, or the event itself. All else is as for a stream.
+
+  A `:filter` is the server's work: what does not fit is never sent. Where nothing fits for long, the position of the last
+  event that did would have a restart look at all of it again. So the server says now and then how far it has looked: a
+  *checkpoint*. Once all events before it have been emitted, `info/1` has it as its `position`, the event
+  `[:penstock, :subscription, :checkpoint]` of `Penstock.Telemetry` tells of it, and `:on_checkpoint` is called with it, as
+  `apply(module, function, [position | arguments])`. Emitted is not handled: a handler that keeps it stores it no earlier than the
+  positions of the events that it was given before, for example by having `:on_checkpoint` send it to the handler's process,
+  where it comes after those events if the handler is a consumer of this producer on this node. Of checkpoints that follow one another without an
+  event between them only the last may be told.
+
   ## When the server is not there
 
   The start does not need the server. An unreachable server, a dropped subscription, a server that comes back: the
@@ -142,7 +165,7 @@ defmodule Penstock.LinearSubscription do
 
   use Penstock.Producer
 
-  alias Penstock.{Error, EventStore, Native, Producer}
+  alias Penstock.{Error, EventStore, Native, Position, Producer}
   alias Penstock.EventStore.Connection
   alias Penstock.LinearSubscription.{Marks, Settings}
 
@@ -152,7 +175,8 @@ defmodule Penstock.LinearSubscription do
     * `state` - `:connecting`, `:reading`, `:subscribed`, `:backing_off` or `:stopped`. Without a connection it is never
       `:reading` or `:subscribed`; with one it is `:subscribed` once all events before its end have been emitted.
       `:stopped` ends the process as soon as what was read before has been asked for.
-    * `revision` - of the last event emitted, or that it begins after; `nil` for the beginning
+    * `revision` - of the last event emitted, or that it begins after; `nil` for the beginning, and for `:all`
+    * `position` - the same for `:all`, where it also moves on with what a filter lets pass by; `nil` for a stream
     * `demand` - how many events the consumers have asked for and not been given
     * `ready_events`, `ready_bytes` - what has been read and waits for demand
     * `reconnects` - how many times the server has taken the subscription again
@@ -164,15 +188,18 @@ defmodule Penstock.LinearSubscription do
   """
   @type info :: %{
           state: :connecting | :reading | :subscribed | :backing_off | :stopped,
-          stream_name: String.t(),
+          stream_name: String.t() | :all,
           revision: non_neg_integer | nil,
+          position: Position.t() | nil,
           demand: non_neg_integer,
           ready_events: non_neg_integer,
           ready_bytes: non_neg_integer,
           reconnects: non_neg_integer,
           stale_events: non_neg_integer,
           unknown_messages: non_neg_integer,
-          position_beyond_end: nil | %{position: non_neg_integer, last_revision: non_neg_integer | nil},
+          position_beyond_end:
+            nil
+            | %{position: non_neg_integer | Position.t(), last_revision: non_neg_integer | Position.t() | nil},
           last_error: Error.t() | nil
         }
 
@@ -215,9 +242,16 @@ defmodule Penstock.LinearSubscription do
     reading = Settings.reading(settings)
     wanted = Settings.native(settings, producer)
 
-    case Native.linear_open(connection, settings.stream_name, position, reading, wanted) do
+    case Native.linear_open(connection, Settings.native_target(settings, position), reading, wanted) do
       {:ok, native} ->
-        own = %{stream: settings.stream_name, last_error: nil, connected?: false, drops: 0}
+        own = %{
+          stream: settings.stream_name,
+          on_checkpoint: settings.on_checkpoint,
+          last_error: nil,
+          connected?: false,
+          drops: 0
+        }
+
         Producer.init(__MODULE__, own, native, settings.dispatcher, settings.demand)
 
       {:error, error} ->
@@ -241,5 +275,9 @@ defmodule Penstock.LinearSubscription do
   defdelegate reached(mark, own), to: Marks
 
   @impl Producer
-  def info_of(native, own), do: Map.merge(native, %{stream_name: own.stream, last_error: own.last_error})
+  def info_of(native, own) do
+    {revision, position} = Marks.places(native.position)
+    own = %{stream_name: own.stream, last_error: own.last_error, revision: revision, position: position}
+    native |> Map.update!(:position_beyond_end, &Marks.beyond/1) |> Map.merge(own)
+  end
 end

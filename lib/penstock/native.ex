@@ -72,7 +72,7 @@ defmodule Penstock.Native do
   def json_encode(_term), do: :erlang.nif_error(:not_loaded)
   def json_encode_dirty(_term), do: :erlang.nif_error(:not_loaded)
 
-  def linear_open(_store, _stream, _position, _reading, _wanted), do: :erlang.nif_error(:not_loaded)
+  def linear_open(_store, _target, _reading, _wanted), do: :erlang.nif_error(:not_loaded)
 
   def producer_close(_producer), do: :erlang.nif_error(:not_loaded)
   def producer_subscribe(_producer, _key, _from, _how, _filter), do: :erlang.nif_error(:not_loaded)

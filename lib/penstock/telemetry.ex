@@ -16,7 +16,10 @@ defmodule Penstock.Telemetry do
   | `[:penstock, :stage, :resumed]` | `held`: the number of events that were held back | `Penstock.Stage.resume/1` |
   | `[:penstock, :stage, :info]` | `demand`, `buffered`, `held`, `waiting`, `consumers`, `producers` | `poll/1` |
 
-  The metadata are `:stage` (its pid), `:module` and `:type`. For a subscription, also `:role` (what the other
+  | `[:penstock, :subscription, :checkpoint]` | `system_time` | a filter of `Penstock.LinearSubscription` has let nothing through up to here |
+
+  Of events of `:subscription` the metadata are `:subscription` (its pid), `:stream_name` and `:position`.
+  Of the others they are `:stage` (its pid), `:module` and `:type`. For a subscription, also `:role` (what the other
   side is to the stage, `:producer` or `:consumer`), `:peer` (the other side) and `:tag`; when it has ended, `:kind` (`:cancel` or
   `:down`) and `:reason`. Both sides tell of it, each for itself. Of `:lagged` they are `:stage`, `:peer` and `:tag`.
 
@@ -49,6 +52,18 @@ defmodule Penstock.Telemetry do
   @spec execute(atom, map, map) :: :ok
   def execute(event, measurements, metadata) do
     if listened?(), do: :telemetry.execute([:penstock, :stage, event], measurements, metadata), else: :ok
+  end
+
+  @doc false
+  @spec subscription_of(atom, map, map) :: :ok
+  def subscription_of(event, measurements, metadata) do
+    if listened?() do
+      measurements = Map.put(measurements, :system_time, System.system_time())
+      metadata = Map.put(metadata, :subscription, self())
+      :telemetry.execute([:penstock, :subscription, event], measurements, metadata)
+    else
+      :ok
+    end
   end
 
   # Whoever has attached a handler has loaded it.

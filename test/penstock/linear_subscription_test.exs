@@ -228,6 +228,7 @@ defmodule Penstock.LinearSubscriptionTest do
     assert producer |> await_info(&(&1.state == :subscribed)) |> Map.drop([:state]) == %{
              stream_name: "none",
              revision: nil,
+             position: nil,
              demand: 0,
              ready_events: 0,
              ready_bytes: 0,

@@ -17,7 +17,7 @@ defmodule Penstock.NativeArgumentsTest do
   defp open(handle, position, place \\ nil, value \\ nil) do
     settings = if place, do: put_in_tuple(settings(), place, value), else: settings()
     {reading, wanted} = settings
-    Native.linear_open(handle, "s", position, reading, wanted)
+    Native.linear_open(handle, {:stream, "s", position}, reading, wanted)
   end
 
   defp put_in_tuple(tuple, [at], value), do: put_elem(tuple, at, value)
@@ -30,6 +30,21 @@ defmodule Penstock.NativeArgumentsTest do
       error = assert_raise ArgumentError, fn -> open(handle, unquote(Macro.escape(position))) end
       assert error.message =~ "restore_stream_position! is "
       assert error.message =~ "it takes :start, :end, an integer from 0 to 9223372036854775807"
+    end
+  end
+
+  for {target, what} <- [
+        {{:all, 5, nil}, "restore_stream_position! is "},
+        {{:all, {-1, 0}, nil}, "restore_stream_position! is "},
+        {{:all, :start, "a"}, "filter is "},
+        {{:group, "s", :start}, "the kind of a subscription is "},
+        {{:stream, :s, :start}, "stream_name is "}
+      ] do
+    test "a subscription to #{inspect(target)} is refused by name", %{handle: handle} do
+      {reading, wanted} = settings()
+      target = unquote(Macro.escape(target))
+      error = assert_raise ArgumentError, fn -> Native.linear_open(handle, target, reading, wanted) end
+      assert error.message =~ unquote(what)
     end
   end
 

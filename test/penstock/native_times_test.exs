@@ -274,7 +274,10 @@ defmodule Penstock.NativeTimesTest do
   defp consumers(connection, dispatcher, how, count) do
     apart(:producer_free, fn ->
       wanted = {{100, 1_000_000, 100}, {false, false}, dispatcher, :forward, {self(), make_ref()}}
-      {:ok, producer} = Native.linear_open(connection, "none", :start, {true, 17_825_792, :wait}, wanted)
+
+      {:ok, producer} =
+        Native.linear_open(connection, {:stream, "none", :start}, {true, 17_825_792, :wait}, wanted)
+
       for n <- 1..count, do: :ok = Native.producer_subscribe(producer, n, {self(), n}, how, nil)
       for n <- 1..count, do: Native.producer_ask(producer, n, 10)
       Native.producer_holders(producer, 1, 1)
@@ -285,7 +288,10 @@ defmodule Penstock.NativeTimesTest do
   # All events of a stream to as many consumers.
   defp broadcast(connection, consumers, filter) do
     wanted = {{100_000, 100_000_000, 1000}, {true, false}, :broadcast, :forward, {self(), make_ref()}}
-    {:ok, producer} = Native.linear_open(connection, "wide", :start, {true, 17_825_792, :wait}, wanted)
+
+    {:ok, producer} =
+      Native.linear_open(connection, {:stream, "wide", :start}, {true, 17_825_792, :wait}, wanted)
+
     from = {spawn_link(fn -> receive do: (:done -> :ok) end), make_ref()}
     for n <- 1..consumers, do: :ok = Native.producer_subscribe(producer, n, from, :block, filter)
     await_ready(producer, 100)
@@ -378,7 +384,9 @@ defmodule Penstock.NativeTimesTest do
     wanted =
       {{100_000, 100_000_000, 1000}, {json, true}, {:demand, nil, nil, nil}, :forward, {self(), make_ref()}}
 
-    {:ok, producer} = Native.linear_open(connection, stream, :start, {true, 17_825_792, :wait}, wanted)
+    {:ok, producer} =
+      Native.linear_open(connection, {:stream, stream, :start}, {true, 17_825_792, :wait}, wanted)
+
     :ok = Native.producer_subscribe(producer, 1, {self(), make_ref()}, nil, nil)
     await_ready(producer, count)
     _ = Native.producer_set_demand(producer, :forward)

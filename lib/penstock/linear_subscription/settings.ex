@@ -2,7 +2,7 @@ defmodule Penstock.LinearSubscription.Settings do
   @moduledoc false
   # The options of a linear subscription: what each takes, and what start-up makes of them.
 
-  alias Penstock.{Event, EventStore, Options}
+  alias Penstock.{Event, EventStore, Filter, Options, Position}
   alias Penstock.Producer.Dispatch
 
   @read_opts [
@@ -50,7 +50,16 @@ defmodule Penstock.LinearSubscription.Settings do
               required: true,
               doc: "Where the stream is."
             ],
-            stream_name: [type: :non_empty_string, required: true, doc: "The stream to read."],
+            stream_name: [
+              type: {:or, :all, :non_empty_string},
+              required: true,
+              doc: "The stream to read, or `:all` for the log of all streams: see \"All streams\"."
+            ],
+            filter: [
+              type: {:or, nil, {:check, &EventStore.Settings.filter?/1, "a Penstock.Filter"}},
+              default: nil,
+              doc: "Which events of `:all` are wanted; of a single stream it takes nil."
+            ],
             restore_stream_position!: [
               type:
                 {:check, &__MODULE__.restore?/1,
@@ -106,6 +115,15 @@ defmodule Penstock.LinearSubscription.Settings do
               default: Penstock.DemandDispatcher,
               doc: "Who gets which events, if there is more than one consumer: see \"Several consumers\"."
             ],
+            on_checkpoint: [
+              type:
+                {:or, nil,
+                 {:check, &__MODULE__.told?/1, "{module, function, arguments} or a function of one argument"}},
+              default: nil,
+              doc:
+                "Called with a `Penstock.Position`, in the producer's process, when a filter has let nothing through up to there: " <>
+                  "see \"All streams\"."
+            ],
             demand: [
               type: {:in, [:forward, :accumulate]},
               default: :forward,
@@ -118,9 +136,30 @@ defmodule Penstock.LinearSubscription.Settings do
 
   def validate!(options) do
     settings = Options.validate!(options, @schema, "Penstock.LinearSubscription")
-    EventStore.Settings.stream_name!(settings.stream_name, "Penstock.LinearSubscription: option :stream_name")
+    target!(settings)
     settings
   end
+
+  defp target!(%{stream_name: :all}), do: :ok
+
+  defp target!(%{stream_name: stream} = settings) do
+    EventStore.Settings.stream_name!(stream, "Penstock.LinearSubscription: option :stream_name")
+
+    for option <- [:filter, :on_checkpoint], settings[option] != nil do
+      raise ArgumentError,
+            "Penstock.LinearSubscription: option #{inspect(option)} takes nil of a single stream (with stream_name: :all the " <>
+              "server filters), got: #{inspect(settings[option])}"
+    end
+  end
+
+  @doc "What is subscribed to, as the Rust core takes it."
+  def native_target(%{stream_name: :all} = settings, %Position{} = position),
+    do: {:all, Position.to_native(position), Filter.to_native(settings.filter)}
+
+  def native_target(%{stream_name: :all} = settings, edge),
+    do: {:all, edge, Filter.to_native(settings.filter)}
+
+  def native_target(%{stream_name: stream}, position), do: {:stream, stream, position}
 
   @spec refuse_spawn_opt!(list) :: no_return
   def refuse_spawn_opt!(options) do
@@ -151,8 +190,21 @@ defmodule Penstock.LinearSubscription.Settings do
 
     case restored do
       edge when edge in [:start, :end] -> edge
+      _ when settings.stream_name == :all -> log_position!(restored)
       %Event{} = event -> event |> Event.revision() |> revision!(event) |> same_stream!(event, settings)
       other -> revision!(other, other)
+    end
+  end
+
+  defp log_position!(restored) do
+    position = if is_struct(restored, Event), do: Event.position(restored), else: restored
+
+    if Position.valid?(position) do
+      position
+    else
+      raise ArgumentError,
+            "Penstock.LinearSubscription: option :restore_stream_position! takes, for stream_name: :all, a function that returns " <>
+              ":start, :end, a Penstock.Position or a Penstock.Event that was read; it returned: #{inspect(restored)}"
     end
   end
 
@@ -190,6 +242,11 @@ defmodule Penstock.LinearSubscription.Settings do
             "a revision (an integer from 0 on) or a Penstock.Event that was read from the stream; " <>
             why
   end
+
+  def told?({module, function, arguments}),
+    do: is_atom(module) and is_atom(function) and proper_list?(arguments)
+
+  def told?(function), do: is_function(function, 1)
 
   def message_size?(bytes), do: is_integer(bytes) and bytes in 1024..4_294_967_295
   def batch?(count), do: is_integer(count) and count in 1..1000

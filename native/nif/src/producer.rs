@@ -104,8 +104,9 @@ impl Drop for NativeProducer {
         let _timed = timed!(free "producer_free");
         self.task.abort();
         // the last to hold it frees its consumers
-        let many =
-            |shared: &Arc<Shared>| shared.desk().is_ok_and(|desk| desk.consumers.len() >= MANY_TO_FREE);
+        let many = |shared: &Arc<Shared>| {
+            shared.delivery().is_ok_and(|delivery| delivery.consumers.len() >= MANY_TO_FREE)
+        };
         if let Some(shared) = self.shared.take_if(|shared| many(shared)) {
             drop_later(shared);
         }
@@ -137,10 +138,10 @@ fn producer_subscribe<'a>(
     let shared = producer.shared()?;
     let membership = dispatcher::membership(how)?;
     let consumer = Consumer::new(shared.owner(), from, membership, filter)?;
-    let mut desk = shared.desk()?;
+    let mut delivery = shared.delivery()?;
     let subscribed = shared.lock()?.producer.subscribe(key, membership);
     subscribed.map_err(|error| Error::RaiseTerm(Box::new(error.to_string())))?;
-    desk.consumers.add(key, consumer);
+    delivery.consumers.add(key, consumer);
     Ok(atoms::ok())
 }
 
@@ -151,7 +152,7 @@ fn producer_cancel<'a>(env: Env<'a>, producer: Producer, key: u64) -> NifResult<
     let shared = producer.shared()?;
     let remains = shared.lock()?.producer.cancel(key);
     shared::free(remains);
-    shared.desk()?.consumers.remove(key);
+    shared.delivery()?.consumers.remove(key);
     serve(env, shared, budget::ordinary(), |_| None)
 }
 
@@ -216,7 +217,7 @@ fn producer_set_demand<'a>(env: Env<'a>, producer: Producer, mode: Term<'a>) -> 
 #[rustler::nif]
 fn producer_info(env: Env<'_>, producer: Producer) -> NifResult<Term<'_>> {
     let _timed = timed!(env, "producer_info");
-    let given = producer.shared()?.desk()?.last;
+    let given = producer.shared()?.delivery()?.last;
     let inner = producer.shared()?.lock()?;
     let core = &inner.producer;
     let pairs = [

@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_mark_takes_the_place_of_an_outdated_one_only_where_nothing_is_between() {
         let mut queue = ReadyQueue::<Vec<usize>, u8>::new(LIMITS);
-        let mut mark = |queue: &mut ReadyQueue<_, _>, mark| queue.mark_instead(mark, |last| *last > 1);
+        let mark = |queue: &mut ReadyQueue<_, _>, mark| queue.mark_instead(mark, |last| *last > 1);
         mark(&mut queue, 1);
         mark(&mut queue, 2);
         mark(&mut queue, 3);

@@ -153,7 +153,7 @@ impl Consumers {
 }
 
 /// What the producer's process keeps between its calls: its consumers, and the environments that messages are built in.
-pub struct Desk {
+pub struct Delivery {
     pub consumers: Consumers,
     /// For one message after the other.
     pub message: MessageEnv,
@@ -163,7 +163,7 @@ pub struct Desk {
     pub last: Option<Position>,
 }
 
-impl Desk {
+impl Delivery {
     pub fn new(consumers: Consumers) -> Self {
         Self { consumers, message: MessageEnv::new(), scratch: OwnedEnv::new(), last: None }
     }

@@ -4,7 +4,7 @@ use producer_core::{Budget, Deal, Portion, Rest, Taken};
 use reader_core::Position;
 use rustler::{Encoder, Env, NifResult, OwnedEnv, Term};
 
-use crate::producer::consumers::{Consumer, Consumers, Desk, Wants};
+use crate::producer::consumers::{Consumer, Consumers, Delivery, Wants};
 use crate::producer::encoder::{Built, build};
 use crate::producer::held::Held;
 use crate::producer::outbox::Outbox;
@@ -25,40 +25,40 @@ pub fn serve<'a>(
     mut budget: Budget,
     change: impl FnOnce(&mut Inner) -> Option<u64>,
 ) -> NifResult<Term<'a>> {
-    let mut desk = shared.desk()?;
-    let Desk { consumers, message, scratch, last } = &mut *desk;
+    let mut delivery = shared.delivery()?;
+    let Delivery { consumers, message, scratch, last } = &mut *delivery;
     let outbox = Outbox::new(env);
-    let mut giver = Giver { shared, consumers, message, outbox, last, changed: false, gone: Vec::new() };
+    let mut sender = Sender { shared, consumers, message, outbox, last, changed: false, gone: Vec::new() };
     let mut inner = shared.lock()?;
     if let Some(most) = change(&mut inner) {
-        giver.outbox.exceeded(most);
+        sender.outbox.exceeded(most);
     }
     let rest = loop {
         while let Some(happened) = inner.producer.happened() {
-            *giver.last = giver.last.or(inner.after);
-            giver.outbox.tell(happened, giver.last);
+            *sender.last = sender.last.or(inner.after);
+            sender.outbox.tell(happened, sender.last);
         }
         let deal = inner.producer.deal(&mut budget);
         let more = deal.is_err() || inner.producer.has_work();
         shared.make_room(&mut inner);
         drop(inner);
         let fault = match deal {
-            Ok(deal) => giver.give(&deal, scratch)?,
+            Ok(deal) => sender.give(&deal, scratch)?,
             Err(rest) => break rest,
         };
         if let Some(fault) = fault {
             let remains = shared.lock()?.producer.halt();
             free(remains);
-            giver.outbox.stopped(&fault);
+            sender.outbox.stopped(&fault);
             break Rest::Wait;
         }
         // most often one deal is all; what comes meanwhile wakes the producer
-        if !more && !std::mem::take(&mut giver.changed) {
+        if !more && !std::mem::take(&mut sender.changed) {
             break Rest::Wait;
         }
         inner = shared.lock()?;
     };
-    let Giver { outbox, gone, .. } = giver;
+    let Sender { outbox, gone, .. } = sender;
     for key in gone {
         consumers.remove(key);
     }
@@ -68,7 +68,7 @@ pub fn serve<'a>(
 /// Why an event could not be given out, and with it those after it.
 type Fault = Option<wire::error::Error>;
 
-struct Giver<'a, 's> {
+struct Sender<'a, 's> {
     shared: &'s Shared,
     consumers: &'s Consumers,
     message: &'s mut MessageEnv,
@@ -81,7 +81,7 @@ struct Giver<'a, 's> {
     gone: Vec<u64>,
 }
 
-impl Giver<'_, '_> {
+impl Sender<'_, '_> {
     fn give(&mut self, deal: &Deal<Held>, scratch: &mut OwnedEnv) -> NifResult<Fault> {
         match deal {
             Deal::One(key, taken) => self.one(*key, taken, scratch),

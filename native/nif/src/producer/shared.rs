@@ -14,7 +14,7 @@ use wire::error::Error;
 use crate::account::limits::SLOW_TO_FREE;
 use crate::deferred_drop::drop_later;
 use crate::event_term::Bodies;
-use crate::producer::consumers::{Consumers, Desk};
+use crate::producer::consumers::{Consumers, Delivery};
 use crate::producer::held::{By, Held, hold};
 
 mod atoms {
@@ -47,7 +47,7 @@ pub struct Inner {
 pub struct Shared {
     inner: Mutex<Inner>,
     room: Notify,
-    desk: Mutex<Desk>,
+    delivery: Mutex<Delivery>,
     owner: LocalPid,
     pub bodies: Bodies,
     pub on_log: bool,
@@ -79,8 +79,8 @@ impl Shared {
         let Source { on_log, after } = source;
         let producer = Producer::new(settings, dispatcher);
         let inner = Inner { producer, after, beyond: None, counts: Counts::default() };
-        let (inner, desk) = (Mutex::new(inner), Mutex::new(Desk::new(consumers)));
-        Self { inner, room: Notify::new(), desk, owner, bodies, on_log, by }
+        let (inner, delivery) = (Mutex::new(inner), Mutex::new(Delivery::new(consumers)));
+        Self { inner, room: Notify::new(), delivery, owner, bodies, on_log, by }
     }
 
     /// Poisoned when something panicked while it held the lock: then this producer is over, and says so.
@@ -89,8 +89,8 @@ impl Shared {
     }
 
     /// For the producer process alone, who may therefore hold it for as long as a call lasts.
-    pub fn desk(&self) -> NifResult<MutexGuard<'_, Desk>> {
-        self.desk.lock().map_err(|_| rustler::Error::RaiseTerm(Box::new(atoms::poisoned())))
+    pub fn delivery(&self) -> NifResult<MutexGuard<'_, Delivery>> {
+        self.delivery.lock().map_err(|_| rustler::Error::RaiseTerm(Box::new(atoms::poisoned())))
     }
 
     /// Lets go of everything that waits.

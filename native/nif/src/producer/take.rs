@@ -7,7 +7,7 @@ use rustler::{Atom, Encoder, Env, NifResult, Term};
 
 use super::Producer;
 use crate::account::{budget, timed};
-use crate::producer::consumers::Desk;
+use crate::producer::consumers::Delivery;
 use crate::producer::encoder::build;
 use crate::producer::outbox::{Outbox, next};
 use crate::producer::shared::{Inner, Shared, free};
@@ -66,8 +66,8 @@ fn take<'a>(
     mut budget: Budget,
     change: impl FnOnce(&mut Inner),
 ) -> NifResult<Term<'a>> {
-    let mut desk = shared.desk()?;
-    let Desk { consumers, last, .. } = &mut *desk;
+    let mut delivery = shared.delivery()?;
+    let Delivery { consumers, last, .. } = &mut *delivery;
     let mut told = Told { notices: Outbox::new(env), marks: Outbox::new(env) };
     let mut inner = shared.lock()?;
     change(&mut inner);
