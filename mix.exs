@@ -25,7 +25,10 @@ defmodule Penstock.MixProject do
   end
 
   def application do
-    [extra_applications: [:logger, :crypto], mod: {Penstock.Application, []}]
+    [
+      extra_applications: [:logger, :crypto] ++ if(Mix.env() == :test, do: [:ssl], else: []),
+      mod: {Penstock.Application, []}
+    ]
   end
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]

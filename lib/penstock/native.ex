@@ -18,7 +18,7 @@ defmodule Penstock.Native do
 
   def error_reasons, do: :erlang.nif_error(:not_loaded)
 
-  def server_start(_port, _data_dir, _fsync, _advertise, _tag), do: :erlang.nif_error(:not_loaded)
+  def server_start(_settings, _tag), do: :erlang.nif_error(:not_loaded)
   def server_stop(_resource), do: :erlang.nif_error(:not_loaded)
   def server_reset(_resource, _tag), do: :erlang.nif_error(:not_loaded)
 

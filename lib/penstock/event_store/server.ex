@@ -26,6 +26,14 @@ defmodule Penstock.EventStore.Server do
         "Where clients are told to find the server: a name or an IP address (IPv6 in brackets). With nil, where it " <>
           "listens. Clients that discover the nodes of a cluster use it, and so does whatever reads `/gossip`; for a " <>
           "server behind a forwarded port or a proxy."
+    ],
+    tls: [
+      type: {:or, nil, {:cast, &__MODULE__.cast_tls/1, ":self_made or [certificate: path, key: path]"}},
+      default: nil,
+      doc:
+        "With what the server encrypts: two files in PEM, the certificates with the server's own first, and its key; or " <>
+          "`:self_made`, a certificate that is made when it starts, for localhost, 127.0.0.1, ::1 and the advertised " <>
+          "host, and that clients trust who are given `ca_file/1`. With nil, nothing is encrypted."
     ]
   ]
 
@@ -81,6 +89,7 @@ defmodule Penstock.EventStore.Server do
           | {:data_dir, Path.t() | :memory}
           | {:fsync, :group | :never}
           | {:advertise, String.t()}
+          | {:tls, :self_made | [certificate: Path.t(), key: Path.t()] | nil}
           | {:name, GenServer.name()}
 
   # The core retries for two seconds at most; beyond that something is wrong with it.
@@ -102,11 +111,31 @@ defmodule Penstock.EventStore.Server do
 
   @doc "The port that the server listens on."
   @spec port(GenServer.server()) :: :inet.port_number()
-  def port(server), do: GenServer.call(server, :port)
+  def port(server), do: GenServer.call(server, :address).port
 
-  @doc "The connection string of the server."
+  @doc """
+  The file with the certificate that clients are to trust (their `tlsCaFile`), if it was made for this server: with
+  `tls: :self_made`, and nil otherwise. The file is gone with the server.
+  """
+  @spec ca_file(GenServer.server()) :: Path.t() | nil
+  def ca_file(server), do: GenServer.call(server, :address).ca_file
+
+  @doc "The connection string of the server. With a certificate made for it, it names `ca_file/1`."
   @spec connection_string(GenServer.server()) :: String.t()
-  def connection_string(server), do: "esdb://127.0.0.1:#{port(server)}?tls=false"
+  def connection_string(server) do
+    case GenServer.call(server, :address) do
+      %{tls: false, port: port} ->
+        "esdb://127.0.0.1:#{port}?tls=false"
+
+      %{ca_file: nil, port: port} ->
+        "esdb://127.0.0.1:#{port}?tls=true"
+
+      %{ca_file: file, port: port} ->
+        "esdb://127.0.0.1:#{port}?tls=true&tlsCaFile=#{URI.encode(file, &plain?/1)}"
+    end
+  end
+
+  defp plain?(character), do: character == ?/ or URI.char_unreserved?(character)
 
   @doc "Ends the server: open subscriptions are told, and the port and the data directory are free afterwards."
   @spec stop(GenServer.server(), term, timeout) :: :ok
@@ -122,21 +151,22 @@ defmodule Penstock.EventStore.Server do
   def reset(server, timeout \\ 30_000), do: GenServer.call(server, :reset, timeout)
 
   @impl GenServer
-  def init(%{port: port, data_dir: data_dir, fsync: fsync, advertise: advertise}) do
+  def init(settings) do
     # so that terminate/2 gives back the port before a supervisor starts the next one
     Process.flag(:trap_exit, true)
     tag = make_ref()
 
-    with {:ok, resource} <- Native.server_start(port, data_dir, fsync, advertise, tag),
-         {:ok, port} <- await_start(tag) do
-      {:ok, %{resource: resource, tag: tag, port: port, resets: %{}}}
+    with {:ok, resource} <- Native.server_start(settings, tag),
+         {:ok, {port, ca_file}} <- await_start(tag) do
+      address = %{port: port, ca_file: ca_file, tls: settings.tls != nil}
+      {:ok, %{resource: resource, tag: tag, address: address, resets: %{}}}
     else
       {:error, error} -> {:stop, Error.from_native(error)}
     end
   end
 
   @impl GenServer
-  def handle_call(:port, _from, state), do: {:reply, state.port, state}
+  def handle_call(:address, _from, state), do: {:reply, state.address, state}
 
   def handle_call(:reset, from, state) do
     tag = make_ref()
@@ -199,6 +229,20 @@ defmodule Penstock.EventStore.Server do
 
   defp folder(:memory), do: nil
   defp folder(path), do: Path.expand(path)
+
+  @doc false
+  def cast_tls(:self_made), do: {:ok, :self_made}
+
+  def cast_tls(files) do
+    with true <- Keyword.keyword?(files),
+         [certificate: certificate, key: key] <- Enum.sort(files),
+         true <- path?(certificate) and path?(key) do
+      {:ok, {Path.expand(certificate), Path.expand(key)}}
+    else
+      _ ->
+        {:error, "option :tls must be :self_made or [certificate: path, key: path], got: #{inspect(files)}"}
+    end
+  end
 
   @doc false
   def path?(path), do: path != "" and text?(path)

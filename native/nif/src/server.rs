@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use rustler::{
-    Atom, Encoder, Env, LocalPid, Monitor, NifResult, OwnedEnv, Reference, Resource, ResourceArc, Term,
+    Atom, Encoder, Env, LocalPid, Monitor, NifMap, NifResult, NifUntaggedEnum, OwnedEnv, Reference, Resource,
+    ResourceArc, Term,
 };
-use server::{Advertised, Control, Ended, Fsync, Options, Server, StartError, Storage};
+use server::{Advertised, Control, Ended, Fsync, Options, Server, StartError, Storage, Tls};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use wire::error::Reason;
@@ -29,6 +30,8 @@ mod atoms {
         port,
         data_dir,
         advertise,
+        tls,
+        self_made,
         option,
         failed,
     }
@@ -73,29 +76,81 @@ impl Drop for ServerResource {
     }
 }
 
-/// Starts a server; the caller is sent `{:penstock_server, tag, {:ok, port} | {:error, error}}`,
-/// `{:penstock_server, tag, {:failed, error}}` if it ends by itself, and `{:penstock_server, tag, :stopped}` when it
-/// has ended and what it held is free.
-#[rustler::nif]
-fn server_start<'a>(
-    env: Env<'a>,
+/// What a server is started with.
+#[derive(NifMap)]
+struct Settings {
     port: u16,
     data_dir: Option<String>,
     fsync: Atom,
     advertise: Option<String>,
-    tag: Reference<'a>,
-) -> NifResult<Term<'a>> {
+    tls: Option<Certificate>,
+}
+
+/// With what it encrypts.
+#[derive(NifUntaggedEnum)]
+enum Certificate {
+    /// `:self_made`
+    Made(Atom),
+    /// The certificate's file, and its key's.
+    Files((String, String)),
+}
+
+/// What it is started with, but for what is made when it starts.
+#[derive(Clone)]
+struct Wanted {
+    held: Held,
+    advertise: Option<Advertised>,
+    tls: Option<Encryption>,
+}
+
+#[derive(Clone)]
+enum Encryption {
+    SelfMade,
+    Given(Tls),
+}
+
+/// An option that is refused: its name and why.
+type Refused = (Atom, String);
+
+impl Settings {
+    fn wanted(self) -> NifResult<Result<Wanted, Refused>> {
+        let fsync = match self.fsync {
+            group if group == atoms::group() => Fsync::Group,
+            never if never == atoms::never() => Fsync::Never,
+            _ => return Err(rustler::Error::BadArg),
+        };
+        let tls = match self.tls {
+            None => None,
+            // Any atom is one of those that may stand for a certificate.
+            Some(Certificate::Made(made)) if made == rustler::types::atom::nil() => None,
+            Some(Certificate::Made(made)) if made == atoms::self_made() => Some(Encryption::SelfMade),
+            Some(Certificate::Made(_)) => return Err(rustler::Error::BadArg),
+            Some(Certificate::Files((certificate, key))) => {
+                let (certificate, key) = (certificate.into(), key.into());
+                Some(Encryption::Given(Tls::Files { certificate, key }))
+            }
+        };
+        let advertise = match self.advertise.map(|text| text.parse::<Advertised>()).transpose() {
+            Ok(advertise) => advertise,
+            Err(refused) => {
+                return Ok(Err((atoms::advertise(), format!("option :advertise must be {refused}"))));
+            }
+        };
+        let held = Held { port: self.port, data_dir: self.data_dir.map(PathBuf::from), fsync };
+        Ok(Ok(Wanted { held, advertise, tls }))
+    }
+}
+
+/// Starts a server; the caller is sent `{:penstock_server, tag, {:ok, {port, ca_file | nil}} | {:error, error}}`,
+/// `{:penstock_server, tag, {:failed, error}}` if it ends by itself, and `{:penstock_server, tag, :stopped}` when it
+/// has ended and what it held is free.
+#[rustler::nif]
+fn server_start<'a>(env: Env<'a>, settings: Settings, tag: Reference<'a>) -> NifResult<Term<'a>> {
     let _timed = timed!(env, "server_start");
-    let fsync = match fsync {
-        group if group == atoms::group() => Fsync::Group,
-        never if never == atoms::never() => Fsync::Never,
-        _ => return Err(rustler::Error::BadArg),
-    };
-    let advertise = match advertise.map(|text| text.parse::<Advertised>()).transpose() {
-        Ok(advertise) => advertise,
-        Err(refused) => {
-            let reason = format!("option :advertise must be {refused}");
-            let details = [(atoms::option(), atoms::advertise().encode(env))];
+    let wanted = match settings.wanted()? {
+        Ok(wanted) => wanted,
+        Err((option, reason)) => {
+            let details = [(atoms::option(), option.encode(env))];
             let error = error::of(env, Reason::InvalidArgument, &reason, false, &details);
             return Ok((atoms::error(), error).encode(env));
         }
@@ -115,8 +170,7 @@ fn server_start<'a>(
         resource.stop.send_replace(true);
     }
     let messages = Messages::new(owner, tag);
-    let wanted = Held { port, data_dir: data_dir.map(PathBuf::from), fsync };
-    runtime.spawn(supervise(wanted, advertise, stopping, control, messages));
+    runtime.spawn(supervise(wanted, stopping, control, messages));
     Ok((atoms::ok(), resource).encode(env))
 }
 
@@ -151,18 +205,13 @@ fn server_reset<'a>(
 }
 
 /// A panic anywhere below ends the server with a reason, and never its owner's waiting.
-async fn supervise(
-    wanted: Held,
-    advertise: Option<Advertised>,
-    stopping: watch::Receiver<bool>,
-    control: Handle,
-    messages: Messages,
-) {
-    match AssertUnwindSafe(start(&wanted, advertise)).catch_unwind().await {
+async fn supervise(wanted: Wanted, stopping: watch::Receiver<bool>, control: Handle, messages: Messages) {
+    match AssertUnwindSafe(start(&wanted)).catch_unwind().await {
         Ok(Ok(server)) => {
-            let held = Claim::of(Held { port: server.local_addr().port(), ..wanted });
+            let held = Claim::of(Held { port: server.local_addr().port(), ..wanted.held });
             let _ = control.set(server.control());
-            messages.send(|env| (atoms::ok(), held.0.port).encode(env));
+            let ca_file = server.ca_file().map(|file| file.to_string_lossy().into_owned());
+            messages.send(|env| (atoms::ok(), (held.0.port, ca_file)).encode(env));
             let ended = run(server, stopping).await;
             drop(held);
             if let Err(error) = ended {
@@ -170,7 +219,7 @@ async fn supervise(
             }
         }
         Ok(Err(error)) => {
-            messages.send(|env| (atoms::error(), describe(env, &error, &wanted)).encode(env));
+            messages.send(|env| (atoms::error(), describe(env, &error, &wanted.held)).encode(env));
         }
         Err(_) => messages.send(|env| (atoms::error(), internal(env, "the server panicked")).encode(env)),
     }
@@ -209,16 +258,26 @@ impl Drop for Claim {
 }
 
 /// A supervisor may restart a server before the one that died has let go of what it held.
-async fn start(wanted: &Held, advertise: Option<Advertised>) -> Result<Server, StartError> {
+async fn start(wanted: &Wanted) -> Result<Server, StartError> {
+    let Wanted { held, advertise, tls } = wanted;
     let deadline = Instant::now() + SUCCESSION;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, wanted.port));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, held.port));
+    let tls = match tls {
+        Some(Encryption::SelfMade) => Some(Tls::self_made(advertise.as_ref().map(Advertised::host))?),
+        Some(Encryption::Given(tls)) => Some(tls.clone()),
+        None => None,
+    };
     loop {
-        let storage = wanted.data_dir.clone().map_or(Storage::Memory, Storage::Disk);
-        let options =
-            Options { fsync: wanted.fsync, advertise: advertise.clone(), ..Options::new(address, storage) };
+        let storage = held.data_dir.clone().map_or(Storage::Memory, Storage::Disk);
+        let options = Options {
+            fsync: held.fsync,
+            advertise: advertise.clone(),
+            tls: tls.clone(),
+            ..Options::new(address, storage)
+        };
         match Server::start(options).await {
             Err(StartError::PortInUse { .. } | StartError::DataInUse { .. })
-                if Instant::now() < deadline && held_here(wanted) => {}
+                if Instant::now() < deadline && held_here(held) => {}
             started => return started,
         }
         sleep(RETRY).await;
@@ -243,12 +302,14 @@ fn describe<'a>(env: Env<'a>, failed: &StartError, wanted: &Held) -> Term<'a> {
     let (reason, detail) = match failed {
         StartError::PortInUse { .. } => (Reason::AddressInUse, atoms::port()),
         StartError::Address { .. } => (Reason::InvalidArgument, atoms::port()),
+        StartError::Tls(_) => (Reason::InvalidArgument, atoms::option()),
         StartError::Storage(_) => (Reason::Internal, atoms::port()),
         StartError::DataInUse { .. } => (Reason::DataDirInUse, atoms::data_dir()),
         StartError::DataUnusable { .. } => (Reason::DataDirUnusable, atoms::data_dir()),
         StartError::DataCorrupted { .. } => (Reason::CorruptedData, atoms::data_dir()),
     };
     let value = match &wanted.data_dir {
+        _ if detail == atoms::option() => atoms::tls().encode(env),
         Some(folder) if detail == atoms::data_dir() => folder.to_string_lossy().encode(env),
         _ => wanted.port.encode(env),
     };

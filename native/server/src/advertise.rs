@@ -24,6 +24,12 @@ pub struct Advertised {
 pub struct NotAdvertised(String);
 
 impl Advertised {
+    /// The name or the address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Host and port as clients are told, for a server that listens here.
     pub(crate) fn or_listening(advertised: Option<&Self>, listening: SocketAddr) -> (String, u16) {
         match advertised {

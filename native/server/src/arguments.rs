@@ -1,15 +1,21 @@
 //! What `penstock-server` is called with.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use server::{Advertised, Fsync, Options, SEGMENT, SEGMENTS, Storage};
+use server::{Advertised, Fsync, Options, SEGMENT, SEGMENTS, Storage, Tls};
+
+/// The port that clients try first.
+const PORT: u16 = 2113;
 
 /// What the command says of itself.
 pub const USAGE: &str = "\
 usage: server [--port N] [--data DIR [--fsync WHEN] [--segment BYTES] | --memory]
-              [--advertise HOST[:PORT]]
+              [--advertise HOST[:PORT]] [--insecure | --tls CERT KEY | --tls self-made]
        server --check DIR
 
 An EventStoreDB-compatible server on 127.0.0.1.
@@ -29,16 +35,23 @@ An EventStoreDB-compatible server on 127.0.0.1.
   --advertise HOST[:PORT]
                  tell clients that the server is at HOST, a name or an IP address,
                  and PORT (default: where it listens)
+  --insecure     take calls that are not encrypted (the default)
+  --tls CERT KEY take encrypted calls only, with the certificates in the file CERT,
+                 the server's own first, and the key in the file KEY (PEM)
+  --tls self-made
+                 the same with a certificate that is made now, for localhost,
+                 127.0.0.1, ::1 and the advertised host. Clients trust the one in
+                 the file that is named, which lasts as long as the server
   --check DIR    read everything in the folder DIR and change nothing: say what is
                  whole, and what is damaged and where. Ends with 0 if all is whole.
                  No server may have the folder open
   --help         show this
 
-Prints `listening 127.0.0.1:PORT` once it answers, and ends on SIGTERM or SIGINT.
+Prints `listening 127.0.0.1:PORT` once it answers, then `ca FILE` if it made a
+certificate, and ends on SIGTERM or SIGINT.
 ";
 
 /// What is asked for.
-#[derive(Debug)]
 pub enum Asked {
     /// A server.
     Start(Options),
@@ -53,69 +66,131 @@ pub enum Asked {
 /// # Errors
 /// A sentence that names the argument, what it got and what it takes.
 pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, String> {
-    let (mut port, mut data, mut memory, mut advertise) = (2113, None, false, None);
-    let (mut fsync, mut segment, mut check, mut given) = (None, None, None, 0);
+    let (mut given, mut count) = (Given::default(), 0);
     while let Some(argument) = arguments.next() {
-        given += 1;
+        count += 1;
         // What is not UTF-8 is no option; it may be the name of a folder.
         match argument.to_str() {
             Some("--help" | "-h") => return Ok(Asked::Help),
-            Some("--memory") => memory = true,
-            Some(option @ "--port") => {
-                let takes = "a number from 0 to 65535";
-                let value = value(option, takes, &mut arguments)?;
-                let number = value.to_str().and_then(|text| text.parse::<u16>().ok());
-                port = number.ok_or_else(|| format!("--port takes {takes}, not {value:?}"))?;
-            }
-            Some(option @ "--data") => {
-                let value = value(option, "a folder", &mut arguments)?;
-                data = Some(PathBuf::from(value));
-            }
-            Some(option @ "--fsync") => {
-                let value = value(option, "group or never", &mut arguments)?;
-                fsync = Some(match value.to_str() {
+            Some(option) => given.take(option, &mut arguments)?,
+            None => return Err(unknown(&argument)),
+        }
+    }
+    match (given.check.take(), count) {
+        (Some(folder), 1) => Ok(Asked::Check(folder)),
+        (Some(_), _) => Err("--check goes with no other option".to_owned()),
+        (None, _) => given.options().map(Asked::Start),
+    }
+}
+
+/// What was given so far.
+#[derive(Default)]
+struct Given {
+    port: Option<u16>,
+    data: Option<PathBuf>,
+    memory: bool,
+    fsync: Option<Fsync>,
+    segment: Option<u64>,
+    advertise: Option<Advertised>,
+    insecure: bool,
+    tls: Option<Certificate>,
+    check: Option<PathBuf>,
+}
+
+/// With what to encrypt.
+enum Certificate {
+    SelfMade,
+    Files { certificate: PathBuf, key: PathBuf },
+}
+
+impl Given {
+    /// One option, and its values.
+    fn take(&mut self, option: &str, arguments: &mut impl Iterator<Item = OsString>) -> Result<(), String> {
+        match option {
+            "--memory" => self.memory = true,
+            "--insecure" => self.insecure = true,
+            "--port" => self.port = Some(number(option, 0..=65_535, "number", arguments)?),
+            "--data" => self.data = Some(PathBuf::from(value(option, "a folder", arguments)?)),
+            "--fsync" => {
+                let value = value(option, "group or never", arguments)?;
+                self.fsync = Some(match value.to_str() {
                     Some("group") => Fsync::Group,
                     Some("never") => Fsync::Never,
                     _ => return Err(format!("--fsync takes group or never, not {value:?}")),
                 });
             }
-            Some(option @ "--segment") => {
-                let takes = format!("a number of bytes from {} to {}", SEGMENTS.start(), SEGMENTS.end());
-                let value = value(option, &takes, &mut arguments)?;
-                let number = value.to_str().and_then(|text| text.parse::<u64>().ok());
-                let number = number.filter(|number| SEGMENTS.contains(number));
-                segment = Some(number.ok_or_else(|| format!("--segment takes {takes}, not {value:?}"))?);
-            }
-            Some(option @ "--check") => {
-                check = Some(PathBuf::from(value(option, "a folder", &mut arguments)?));
-            }
-            Some(option @ "--advertise") => {
-                let value = value(option, "HOST or HOST:PORT", &mut arguments)?;
+            "--segment" => self.segment = Some(number(option, SEGMENTS, "number of bytes", arguments)?),
+            "--advertise" => {
+                let value = value(option, "HOST or HOST:PORT", arguments)?;
                 let address = value.to_string_lossy().parse::<Advertised>();
-                advertise = Some(address.map_err(|refused| format!("--advertise takes {refused}"))?);
+                self.advertise = Some(address.map_err(|refused| format!("--advertise takes {refused}"))?);
             }
-            _ => return Err(format!("unknown argument {argument:?}")),
+            "--tls" => {
+                let certificate = value(option, "self-made, or a certificate and its key", arguments)?;
+                self.tls = Some(match certificate.to_str() {
+                    Some("self-made") => Certificate::SelfMade,
+                    _ => Certificate::Files {
+                        certificate: PathBuf::from(certificate),
+                        key: PathBuf::from(value(option, "the key of the certificate as well", arguments)?),
+                    },
+                });
+            }
+            "--check" => self.check = Some(PathBuf::from(value(option, "a folder", arguments)?)),
+            _ => return Err(unknown(OsStr::new(option))),
         }
+        Ok(())
     }
-    match (check, given) {
-        (Some(folder), 1) => return Ok(Asked::Check(folder)),
-        (Some(_), _) => return Err("--check goes with no other option".to_owned()),
-        (None, _) => {}
+
+    /// What to start a server with, if it goes together.
+    fn options(self) -> Result<Options, String> {
+        for (given, option) in [(self.fsync.is_some(), "--fsync"), (self.segment.is_some(), "--segment")] {
+            if given && self.data.is_none() {
+                return Err(format!("{option} needs --data"));
+            }
+        }
+        if self.insecure && self.tls.is_some() {
+            return Err("--insecure and --tls exclude each other".to_owned());
+        }
+        let storage = match (self.data, self.memory) {
+            (Some(_), true) => return Err("--data and --memory exclude each other".to_owned()),
+            (Some(folder), false) => Storage::Disk(folder),
+            (None, _) => Storage::Memory,
+        };
+        let tls = match self.tls {
+            Some(Certificate::SelfMade) => {
+                let name = self.advertise.as_ref().map(Advertised::host);
+                Some(Tls::self_made(name).map_err(|error| error.to_string())?)
+            }
+            Some(Certificate::Files { certificate, key }) => Some(Tls::Files { certificate, key }),
+            None => None,
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.unwrap_or(PORT)));
+        Ok(Options {
+            fsync: self.fsync.unwrap_or_default(),
+            segment: self.segment.unwrap_or(SEGMENT),
+            advertise: self.advertise,
+            tls,
+            ..Options::new(address, storage)
+        })
     }
-    if fsync.is_some() && data.is_none() {
-        return Err("--fsync needs --data".to_owned());
-    }
-    if segment.is_some() && data.is_none() {
-        return Err("--segment needs --data".to_owned());
-    }
-    let storage = match (data, memory) {
-        (Some(_), true) => return Err("--data and --memory exclude each other".to_owned()),
-        (Some(folder), false) => Storage::Disk(folder),
-        (None, _) => Storage::Memory,
-    };
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let (fsync, segment) = (fsync.unwrap_or_default(), segment.unwrap_or(SEGMENT));
-    Ok(Asked::Start(Options { fsync, segment, advertise, ..Options::new(address, storage) }))
+}
+
+fn unknown(argument: &OsStr) -> String {
+    format!("unknown argument {argument:?}")
+}
+
+/// A number within bounds.
+fn number<N: FromStr + PartialOrd + Display>(
+    option: &str,
+    bounds: RangeInclusive<N>,
+    what: &str,
+    arguments: &mut impl Iterator<Item = OsString>,
+) -> Result<N, String> {
+    let takes = format!("a {what} from {} to {}", bounds.start(), bounds.end());
+    let value = value(option, &takes, arguments)?;
+    let number = value.to_str().and_then(|text| text.parse().ok());
+    let number = number.filter(|number| bounds.contains(number));
+    number.ok_or_else(|| format!("{option} takes {takes}, not {value:?}"))
 }
 
 /// The value of an option. One that looks like another option is rather a value that was forgotten.

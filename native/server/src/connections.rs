@@ -9,8 +9,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::idle::Awaited;
 use crate::node::Node;
@@ -26,7 +28,8 @@ const HEADERS: u32 = 32 * 1024;
 const WINDOW: u32 = 1024 * 1024;
 /// How much of an answer may wait for a client that does not take it, whatever it says that it would take.
 const UNSENT: usize = 128 * 1024;
-/// How long a client may take to say what it speaks, and for the head of a request over HTTP/1.1.
+/// How long a client may take to say what it speaks (with TLS, to agree on that first), and for the head of a request
+/// over HTTP/1.1.
 const FIRST_WORD: Duration = Duration::from_secs(30);
 /// After what silence a client is asked whether it is still there, and how long it may take to answer; the real
 /// server's defaults.
@@ -46,6 +49,7 @@ pub struct Again {
 /// Serves until told to stop or to begin anew, then ends every connection.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     node: Arc<Node>,
     mut orders: Receiver,
     resets: &mut Resets,
@@ -68,7 +72,7 @@ pub async fn serve(
                 Ok((socket, _)) => {
                     exhausted = false;
                     let cuts = orders.borrow().cuts;
-                    connections.spawn(connection(socket, node.clone(), orders.clone(), cuts));
+                    connections.spawn(connection(socket, tls.clone(), node.clone(), orders.clone(), cuts));
                 }
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -89,10 +93,35 @@ pub async fn serve(
     None
 }
 
-async fn connection(socket: TcpStream, node: Arc<Node>, mut orders: Receiver, cuts: u64) {
+async fn connection(
+    socket: TcpStream,
+    tls: Option<TlsAcceptor>,
+    node: Arc<Node>,
+    mut orders: Receiver,
+    cuts: u64,
+) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
+    let Some(tls) = tls else { return http(socket, node, orders, cuts).await };
+    let agreed = tokio::select! {
+        agreed = tokio::time::timeout(FIRST_WORD, tls.accept(socket)) => agreed,
+        _ = told(&mut orders, cuts) => return,
+    };
+    match agreed {
+        Ok(Ok(socket)) => http(socket, node, orders, cuts).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a client and this server did not agree on TLS"),
+        Err(_) => tracing::debug!("a client did not say how it speaks TLS"),
+    }
+}
+
+/// Speaks HTTP on a socket, or on what is encrypted on it.
+async fn http(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    node: Arc<Node>,
+    mut orders: Receiver,
+    cuts: u64,
+) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_WORD);
     builder

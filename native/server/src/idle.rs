@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 /// What a client sends first over HTTP/2; with fewer bytes it is not even known what it speaks.
@@ -16,16 +15,16 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 ///
 /// If they are the beginning of HTTP/2's and end there, so does the connection: an answer by HTTP/1.1 would tell a
 /// client whose road was cut that there is no server that it understands.
-pub struct Awaited {
-    socket: TcpStream,
+pub struct Awaited<S> {
+    socket: S,
     missing: &'static [u8],
     begins_http2: bool,
     given_up: Option<Pin<Box<Sleep>>>,
 }
 
-impl Awaited {
+impl<S> Awaited<S> {
     /// Waits so long for the first bytes.
-    pub fn new(socket: TcpStream, patience: Duration) -> Self {
+    pub fn new(socket: S, patience: Duration) -> Self {
         let given_up = Some(Box::pin(tokio::time::sleep(patience)));
         Self { socket, missing: PREFACE, begins_http2: false, given_up }
     }
@@ -48,7 +47,7 @@ impl Awaited {
     }
 }
 
-impl AsyncRead for Awaited {
+impl<S: AsyncRead + Unpin> AsyncRead for Awaited<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -69,7 +68,7 @@ impl AsyncRead for Awaited {
     }
 }
 
-impl AsyncWrite for Awaited {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Awaited<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

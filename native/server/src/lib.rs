@@ -1,6 +1,6 @@
 //! The gRPC services of an EventStoreDB over `store_core`, in the process that wants one.
 //!
-//! - `advertise`, `options`: where a server is found, and what it is started with
+//! - `advertise`, `tls`, `options`: where a server is found, with what it encrypts, and what it is started with
 //! - `allowance`, `panics`, `fault`, `time`: what a call may take, what becomes of one that goes wrong, errors as clients
 //!   parse them; the time
 //! - `orders`, `injection`: what a server is told while it runs; what calls are answered on purpose
@@ -60,6 +60,7 @@ mod subscription;
 mod table;
 mod target;
 mod time;
+mod tls;
 mod watchers;
 mod web;
 
@@ -69,3 +70,4 @@ pub use injection::{Injection, Pending};
 pub use options::{Options, StartError, Storage};
 pub use server::{Ended, Server};
 pub use store_disk::{Finding, Fsync, OpenError, SEGMENT, SEGMENTS, check};
+pub use tls::{SelfMade, Tls, TlsError};

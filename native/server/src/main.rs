@@ -71,6 +71,9 @@ async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let mut server = Server::start(options).await?;
     let mut out = std::io::stdout();
     writeln!(out, "listening {}", server.local_addr())?;
+    if let Some(file) = server.ca_file() {
+        writeln!(out, "ca {}", file.display())?;
+    }
     out.flush()?;
     tokio::select! {
         _ = terminate.recv() => {}

@@ -8,6 +8,7 @@ use store_disk::{Fsync, SEGMENT};
 use thiserror::Error;
 
 use crate::advertise::Advertised;
+use crate::tls::{Tls, TlsError};
 
 /// Where events are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +32,16 @@ pub struct Options {
     pub segment: u64,
     /// Where clients are told to find it; without one, where it listens.
     pub advertise: Option<Advertised>,
+    /// With what it encrypts; without, it does not, and takes none that is encrypted.
+    pub tls: Option<Tls>,
 }
 
 impl Options {
     /// A server that listens here, keeps events there, and leaves the rest as it is.
     #[must_use]
     pub fn new(address: SocketAddr, storage: Storage) -> Self {
-        Self { address, storage, fsync: Fsync::default(), segment: SEGMENT, advertise: None }
+        let (fsync, segment) = (Fsync::default(), SEGMENT);
+        Self { address, storage, fsync, segment, advertise: None, tls: None }
     }
 }
 
@@ -58,6 +62,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// There is no certificate to encrypt with.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The storage failed at once.
     #[error("{0}")]
     Storage(String),

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use store_core::Store;
@@ -10,6 +11,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
 use crate::advertise::Advertised;
@@ -23,6 +25,7 @@ use crate::node::Node;
 use crate::options::{Options, StartError, Storage};
 use crate::orders::{self, Giver, Receiver, Resets};
 use crate::panics::guarded;
+use crate::tls::Tls;
 
 /// A server that ended though nobody told it to. Its port and its folder are free.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct Ended(String);
 pub struct Server {
     address: SocketAddr,
     control: Control,
+    /// Here so that the file of a certificate that was made for it lasts as long as the server.
+    tls: Option<Tls>,
     ended: Option<JoinHandle<Result<(), Ended>>>,
 }
 
@@ -43,6 +48,7 @@ impl Server {
     /// # Errors
     /// What [`StartError`] lists.
     pub async fn start(options: Options) -> Result<Self, StartError> {
+        let tls = options.tls.as_ref().map(Tls::acceptor).transpose()?;
         let listener = listen(options.address).await?;
         let address =
             listener.local_addr().map_err(|error| StartError::Address { address: options.address, error })?;
@@ -58,18 +64,25 @@ impl Server {
             },
             storage: options.storage,
             address: Advertised::or_listening(options.advertise.as_ref(), address),
+            tls,
             injections,
             orders,
         };
         let node = ground.node().await?;
         let ended = tokio::spawn(live(ground, node, listener, wanted, giver));
-        Ok(Self { address, control, ended: Some(ended) })
+        Ok(Self { address, control, tls: options.tls, ended: Some(ended) })
     }
 
     /// Where the server listens.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The file with the certificate that clients are to trust, if it was made for this server. It is gone with it.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.tls.as_ref().and_then(Tls::ca_file)
     }
 
     /// A handle for whoever is to end it, or to have it misbehave.
@@ -114,6 +127,7 @@ struct Ground {
     storage: Storage,
     kept: store_disk::Options,
     address: (String, u16),
+    tls: Option<TlsAcceptor>,
     injections: Arc<Injections>,
     orders: Receiver,
 }
@@ -147,7 +161,8 @@ async fn live(
 ) -> Result<(), Ended> {
     loop {
         let engine = node.engine.clone();
-        let serving = connections::serve(listener, node, ground.orders.clone(), &mut resets);
+        let serving =
+            connections::serve(listener, ground.tls.clone(), node, ground.orders.clone(), &mut resets);
         let Some(again) = seen_to_its_end(serving, &engine, &giver).await? else { return Ok(()) };
         let begun = guarded(ground.anew(&engine)).await.unwrap_or_else(|panicked| Err(panicked.to_string()));
         match begun {
@@ -235,7 +250,8 @@ mod tests {
             async move { seen_to_its_end(serving, &engine, &giver).await.map(drop) }
         });
         let control = Control::new(giver, Arc::new(Injections::new()), mpsc::channel(1).0);
-        let mut server = Server { address: "127.0.0.1:1".parse().unwrap(), control, ended: Some(ended) };
+        let address = "127.0.0.1:1".parse().unwrap();
+        let mut server = Server { address, control, tls: None, ended: Some(ended) };
         let error = tokio::time::timeout(Duration::from_secs(10), server.ended()).await.unwrap().unwrap_err();
         assert_eq!(error.to_string(), "the embedded server ended by itself: panic: a fault");
         waiting.await.unwrap();

@@ -193,6 +193,48 @@ defmodule Penstock.EventStore.ServerTest do
     Server.stop(again)
   end
 
+  test "a server with a certificate that was made for it answers who trusts that, and nobody else" do
+    server = start!(tls: :self_made)
+    {port, ca_file} = {Server.port(server), Server.ca_file(server)}
+    assert Server.connection_string(server) == "esdb://127.0.0.1:#{port}?tls=true&tlsCaFile=#{ca_file}"
+    {:ok, _started} = Application.ensure_all_started(:ssl)
+
+    for host <- [{127, 0, 0, 1}, ~c"localhost"], protocol <- ["h2", "http/1.1"] do
+      trusting = [
+        verify: :verify_peer,
+        cacertfile: ca_file,
+        active: false,
+        mode: :binary,
+        alpn_advertised_protocols: [protocol]
+      ]
+
+      assert {:ok, socket} = :ssl.connect(host, port, trusting, 5_000)
+      assert {:ok, ^protocol} = :ssl.negotiated_protocol(socket)
+
+      if protocol == "http/1.1" do
+        :ok = :ssl.send(socket, "GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        assert {:ok, "HTTP/1.1 204" <> _} = :ssl.recv(socket, 0, 5_000)
+      end
+
+      :ssl.close(socket)
+    end
+
+    doubting = [verify: :verify_peer, cacerts: [], log_level: :none]
+    assert {:error, _} = :ssl.connect({127, 0, 0, 1}, port, doubting, 5_000)
+    Server.stop(server)
+    refute File.exists?(ca_file)
+  end
+
+  test "files that are no certificate or key are an error that names them" do
+    error = start_error(port: 0, tls: [certificate: "/no/such.pem", key: "/no/such.key"])
+    assert %Error{reason: :invalid_argument, details: %{option: :tls}} = error
+    assert error.message =~ "/no/such.pem cannot be used as a certificate"
+  end
+
+  test "what is not encrypted names no file" do
+    assert Server.ca_file(start!()) == nil
+  end
+
   test "a port in use is an error that names it" do
     {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
     {:ok, port} = :inet.port(socket)
@@ -239,6 +281,9 @@ defmodule Penstock.EventStore.ServerTest do
           {[port: "2113"], :port, ~s(got: "2113")},
           {[data_dir: 7], :data_dir, "option :data_dir must be a path or :memory, got: 7"},
           {[fsync: :always], :fsync, "option :fsync must be :group or :never, got: :always"},
+          {[tls: true], :tls, "option :tls must be :self_made or [certificate: path, key: path], got: true"},
+          {[tls: [certificate: "c"]], :tls, ~s(got: [certificate: "c"])},
+          {[tls: [certificate: "c", key: ""]], :tls, "option :tls must be"},
           {[data: "x"], :data, "unknown option :data"},
           {%{port: 0}, nil, "must be a keyword list"}
         ] do
