@@ -56,6 +56,14 @@ defmodule Penstock.Filter do
     struct!(%__MODULE__{subject: :type, pattern: {:regex, "^[^$]"}}, settings)
   end
 
+  @doc false
+  # Exactly these streams. Everything that means something in an expression is taken for itself.
+  @spec of_streams([String.t(), ...]) :: t
+  def of_streams(streams) do
+    names = Enum.map_join(streams, "|", &String.replace(&1, ~r/[\\.+*?()|\[\]{}^$]/, "\\\\\\0"))
+    %__MODULE__{subject: :stream, pattern: {:regex, "^(?:" <> names <> ")\\z"}, window: 256}
+  end
+
   defp new(subject, options, owner) do
     {pattern, settings} =
       options |> Options.validate!(patterns() ++ steps(), owner) |> Map.split([:prefix, :regex])

@@ -126,6 +126,17 @@ defmodule Penstock.LinearSubscription do
   where it comes after those events if the handler is a consumer of this producer on this node. Of checkpoints that follow one another without an
   event between them only the last may be told.
 
+  ## Several streams in one
+
+  With a list of streams, `stream_name: ["orders-1", "orders-2"]`, their events come as of one stream, in the order in which
+  they were written: the server's own order, which no merging of single subscriptions could know of events that have just been
+  written. Positions, checkpoints and `info/1` are those of "All streams". No stream waits for another one, and each of them is whole.
+
+  It is the log that is read, and the server who leaves out what is of other streams: the start takes the time that
+  the server takes to look through its log, from the position on. And in the log is what has been written: also events that
+  have been deleted or truncated in their streams, as long as the server is not cleaned up (scavenged), and at the end of a
+  tombstoned stream its `$streamDeleted`.
+
   ## When the server is not there
 
   The start does not need the server. An unreachable server, a dropped subscription, a server that comes back: the
@@ -175,8 +186,8 @@ defmodule Penstock.LinearSubscription do
     * `state` - `:connecting`, `:reading`, `:subscribed`, `:backing_off` or `:stopped`. Without a connection it is never
       `:reading` or `:subscribed`; with one it is `:subscribed` once all events before its end have been emitted.
       `:stopped` ends the process as soon as what was read before has been asked for.
-    * `revision` - of the last event emitted, or that it begins after; `nil` for the beginning, and for `:all`
-    * `position` - the same for `:all`, where it also moves on with what a filter lets pass by; `nil` for a stream
+    * `revision` - of the last event emitted, or that it begins after; `nil` for the beginning, and for more than one stream
+    * `position` - the same for `:all` and for several streams, where it also moves on with what a filter lets pass by; `nil` for a stream
     * `demand` - how many events the consumers have asked for and not been given
     * `ready_events`, `ready_bytes` - what has been read and waits for demand
     * `reconnects` - how many times the server has taken the subscription again
@@ -188,7 +199,7 @@ defmodule Penstock.LinearSubscription do
   """
   @type info :: %{
           state: :connecting | :reading | :subscribed | :backing_off | :stopped,
-          stream_name: String.t() | :all,
+          stream_name: String.t() | :all | [String.t()],
           revision: non_neg_integer | nil,
           position: Position.t() | nil,
           demand: non_neg_integer,

@@ -65,6 +65,10 @@ defmodule Penstock.LinearSubscription.Marks do
   @doc "What logs call the process."
   @spec who(map) :: String.t()
   def who(%{stream: :all}), do: "Penstock.LinearSubscription #{inspect(self())} of all streams"
+
+  def who(%{stream: [first | more]}) when more != [],
+    do: "Penstock.LinearSubscription #{inspect(self())} of #{inspect(first)} and #{length(more)} more"
+
   def who(%{stream: stream}), do: "Penstock.LinearSubscription #{inspect(self())} of #{inspect(stream)}"
 
   @doc "Where it is, as a revision and as a position: one of them is nil."
@@ -80,8 +84,8 @@ defmodule Penstock.LinearSubscription.Marks do
   defp made({_commit, _prepare} = place), do: Position.from_native(place)
   defp made(revision), do: revision
 
-  defp after_place(nil, %{stream: :all}), do: "at the start of the log"
-  defp after_place(nil, _state), do: "at the start of the stream"
+  defp after_place(nil, %{stream: stream}) when is_binary(stream), do: "at the start of the stream"
+  defp after_place(nil, _state), do: "at the start of the log"
   defp after_place(place, _state), do: "after #{place(place)}"
 
   defp place({_commit, _prepare} = place), do: "position #{Position.from_native(place)}"

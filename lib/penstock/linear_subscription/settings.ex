@@ -51,9 +51,13 @@ defmodule Penstock.LinearSubscription.Settings do
               doc: "Where the stream is."
             ],
             stream_name: [
-              type: {:or, :all, :non_empty_string},
+              type:
+                {:check, &__MODULE__.target?/1,
+                 "a string that is not empty, :all, or a list of up to 1000 different strings"},
               required: true,
-              doc: "The stream to read, or `:all` for the log of all streams: see \"All streams\"."
+              doc:
+                "The stream to read, `:all` for the log of all streams (see \"All streams\"), or a list of streams (see " <>
+                  "\"Several streams in one\")."
             ],
             filter: [
               type: {:or, nil, {:check, &EventStore.Settings.filter?/1, "a Penstock.Filter"}},
@@ -142,24 +146,38 @@ defmodule Penstock.LinearSubscription.Settings do
 
   defp target!(%{stream_name: :all}), do: :ok
 
+  defp target!(%{stream_name: streams} = settings) when is_list(streams) do
+    for stream <- streams,
+        do: EventStore.Settings.stream_name!(stream, "Penstock.LinearSubscription: option :stream_name")
+
+    if settings.filter, do: refuse_of_stream!(:filter, settings.filter)
+  end
+
   defp target!(%{stream_name: stream} = settings) do
     EventStore.Settings.stream_name!(stream, "Penstock.LinearSubscription: option :stream_name")
 
-    for option <- [:filter, :on_checkpoint], settings[option] != nil do
-      raise ArgumentError,
-            "Penstock.LinearSubscription: option #{inspect(option)} takes nil of a single stream (with stream_name: :all the " <>
-              "server filters), got: #{inspect(settings[option])}"
-    end
+    for option <- [:filter, :on_checkpoint],
+        settings[option] != nil,
+        do: refuse_of_stream!(option, settings[option])
+  end
+
+  @spec refuse_of_stream!(atom, term) :: no_return
+  defp refuse_of_stream!(option, got) do
+    raise ArgumentError,
+          "Penstock.LinearSubscription: option #{inspect(option)} takes nil of named streams (with stream_name: :all the " <>
+            "server filters), got: #{inspect(got)}"
   end
 
   @doc "What is subscribed to, as the Rust core takes it."
-  def native_target(%{stream_name: :all} = settings, %Position{} = position),
-    do: {:all, Position.to_native(position), Filter.to_native(settings.filter)}
+  def native_target(%{stream_name: stream}, position) when is_binary(stream), do: {:stream, stream, position}
 
-  def native_target(%{stream_name: :all} = settings, edge),
-    do: {:all, edge, Filter.to_native(settings.filter)}
+  def native_target(settings, position) do
+    position = if is_struct(position, Position), do: Position.to_native(position), else: position
+    {:all, position, settings |> log_filter() |> Filter.to_native()}
+  end
 
-  def native_target(%{stream_name: stream}, position), do: {:stream, stream, position}
+  defp log_filter(%{stream_name: :all, filter: filter}), do: filter
+  defp log_filter(%{stream_name: streams}), do: Filter.of_streams(streams)
 
   @spec refuse_spawn_opt!(list) :: no_return
   def refuse_spawn_opt!(options) do
@@ -190,23 +208,35 @@ defmodule Penstock.LinearSubscription.Settings do
 
     case restored do
       edge when edge in [:start, :end] -> edge
-      _ when settings.stream_name == :all -> log_position!(restored)
+      _ when not is_binary(settings.stream_name) -> log_position!(restored, settings)
       %Event{} = event -> event |> Event.revision() |> revision!(event) |> same_stream!(event, settings)
       other -> revision!(other, other)
     end
   end
 
-  defp log_position!(restored) do
+  defp log_position!(restored, settings) do
     position = if is_struct(restored, Event), do: Event.position(restored), else: restored
+    if is_struct(restored, Event), do: one_of_them!(restored, settings)
 
     if Position.valid?(position) do
       position
     else
       raise ArgumentError,
-            "Penstock.LinearSubscription: option :restore_stream_position! takes, for stream_name: :all, a function that returns " <>
+            "Penstock.LinearSubscription: option :restore_stream_position! takes, for more than one stream, a function that returns " <>
               ":start, :end, a Penstock.Position or a Penstock.Event that was read; it returned: #{inspect(restored)}"
     end
   end
+
+  defp one_of_them!(event, %{stream_name: streams}) when is_list(streams) do
+    if Event.stream_name(event) not in [nil | streams] do
+      refuse!(
+        "it returned an event that was read from #{inspect(Event.stream_name(event))}, and this is a subscription to " <>
+          "#{inspect(streams)}: #{inspect(event)}"
+      )
+    end
+  end
+
+  defp one_of_them!(_event, _settings), do: :ok
 
   defp restore({module, function, arguments}), do: apply(module, function, arguments)
   defp restore(function), do: function.()
@@ -242,6 +272,13 @@ defmodule Penstock.LinearSubscription.Settings do
             "a revision (an integer from 0 on) or a Penstock.Event that was read from the stream; " <>
             why
   end
+
+  def target?(streams) when is_list(streams) do
+    proper_list?(streams) and length(streams) in 1..1000 and
+      Enum.all?(streams, &(is_binary(&1) and &1 != "")) and Enum.uniq(streams) == streams
+  end
+
+  def target?(stream), do: stream == :all or (is_binary(stream) and stream != "" and String.valid?(stream))
 
   def told?({module, function, arguments}),
     do: is_atom(module) and is_atom(function) and proper_list?(arguments)

@@ -126,9 +126,9 @@ defmodule Penstock.LinearSubscription.AllTest do
     options = [connection: store, restore_stream_position!: fn -> :start end]
 
     for {more, what} <- [
-          {[stream_name: "s", filter: @mine], ~r/option :filter takes nil of a single stream/},
+          {[stream_name: "s", filter: @mine], ~r/option :filter takes nil of named streams/},
           {[stream_name: "s", on_checkpoint: &send(self(), &1)],
-           ~r/option :on_checkpoint takes nil of a single/},
+           ~r/option :on_checkpoint takes nil of named/},
           {[stream_name: :all, filter: "a"], ~r/option :filter takes/},
           {[stream_name: :all, on_checkpoint: fn -> :ok end], ~r/option :on_checkpoint takes/},
           {[stream_name: :some], ~r/option :stream_name takes/},
