@@ -13,33 +13,51 @@ defmodule Penstock.EventStore do
   The process keeps the connection; calls do not pass through it, so one slow call never holds up another. The server
   need not be there at start: it is connected to when the first call needs it, and again whenever it was lost.
 
-  ## Connection string
+  ## How to connect
 
-  `scheme://user:password@host:port?key=value&key=value`, with the scheme `esdb`, `kurrentdb`, `kurrent` or `kdb`. Numbers
-  out of their range are refused by name.
+  By a connection string, `scheme://user:password@host:port,host:port?key=value&key=value`, with the scheme `esdb`,
+  `kurrentdb`, `kurrent` or `kdb`, or by options:
 
-  | key | takes | default |
-  |---|---|---|
-  | `tls` | `true` or `false`; only `false` is supported so far | `true` |
-  | `defaultDeadline` | how long a call may take: 1 to 2147483647 ms, -1 for ever | 10000 |
-  | `keepAliveInterval` | how often the server is asked for a sign of life: 100 to 2147483647 ms, -1 for never | 10000 |
-  | `keepAliveTimeout` | how long that sign may take: 100 to 2147483647 ms, -1 for ever | 10000 |
-  | `connectionName` | what the server calls this connection | none |
+      Penstock.EventStore.start_link(connection_string: "esdb://admin:changeit@db.example.com:2113?tlsCaFile=/etc/db/ca.pem")
 
-  The keys for clusters and certificates (`maxDiscoverAttempts` 1 to 4294967295, `discoveryInterval` 1 to 2147483647 ms,
-  `gossipTimeout` 1 to 86400 s, `nodePreference`, `tlsVerifyCert`, `tlsCaFile`, `userCertFile`, `userKeyFile`) are checked
-  and have no effect yet.
+      Penstock.EventStore.start_link(
+        hosts: ["db.example.com:2113"],
+        tls_ca_file: "/etc/db/ca.pem",
+        credentials: {"admin", System.fetch_env!("DB_PASSWORD")}
+      )
+
+  Keys are those of the official clients, in any case, each at most once; special characters are percent-encoded in a
+  string and not in an option. What is out of its range or not known is refused by name. What is `:infinity` in an option
+  is -1 in a string. Volley connects by Spear, so what Spear calls an option holds for it as well.
+
+  #{Penstock.EventStore.Keys.docs()}
+
+  `throwOnAppendFailure` is taken in a string and has no effect: a refused append always is an error.
+
+  Passwords and tokens are shown neither by the process nor by its supervisor, nor in logs and reports of crashes. Tokens
+  go as `authorization: Bearer`. Whoever holds neither may still be let in by `:user_cert_file`.
+
+  ## Encryption
+
+  Connections are encrypted unless `tls=false` says otherwise. The files that are named are read at the start, and one
+  that cannot be used is an error then. A server whose certificate is not accepted (of another name, from an authority that
+  is not trusted, out of date), or that does not accept the client's, is `:certificate`: that is final, for calls and for
+  subscriptions, as it is another server or another time that is needed. A server that cannot be reached is tried again,
+  and so is, by a subscription, one that does not speak TLS, or speaks it where nothing is to be encrypted: `:protocol`,
+  with what it said, and what to write in the connection string.
 
   ## Options
 
-  #{Penstock.Options.docs(Penstock.EventStore.Settings.start())}
+  #{Penstock.EventStore.Settings.start_docs()}
+
+  And the keys in the table above.
 
   ## Other nodes
 
   The connection may be another node's (`{name, node}`, `{:global, name}` or a pid), if Penstock runs there. Then calls are
   done over there, with that connection. A subscription opens a connection from its own node: it asks for the
-  connection string, which comes by Erlang's distribution with all that is in it, also a password, and has to lead to the
-  server from here as well.
+  connection string, which comes by Erlang's distribution with all that is in it, also passwords and tokens, and has to
+  lead to the server from here as well; files that it names are read on this node.
 
   ## Errors
 
@@ -50,25 +68,34 @@ defmodule Penstock.EventStore do
   use GenServer
 
   alias Penstock.{Error, Event, Options, Position, StreamMetadata}
-  alias Penstock.EventStore.{Calls, Connection, Pages, Settings}
+  alias Penstock.EventStore.{Calls, Connection, Keys, Pages, Settings}
 
   @type connection :: GenServer.server()
   @type expectation :: :any | :no_stream | :stream_exists | non_neg_integer
   @type appended :: %{revision: non_neg_integer | nil, position: Position.t() | nil}
   @type deleted :: %{position: Position.t() | nil}
 
-  @doc "Starts a connection; a connection string that cannot be used is `{:error, %Penstock.Error{}}`."
-  @spec start_link(keyword) :: GenServer.on_start()
+  @doc """
+  Starts a connection; a connection string that cannot be used is `{:error, %Penstock.Error{}}`.
+
+  The options may also be in a function without arguments, so that whoever shows the call shows no password.
+  `child_spec/1` does so.
+  """
+  @spec start_link(keyword | (() -> keyword)) :: GenServer.on_start()
   def start_link(options) do
-    settings = Options.validate!(options, Settings.start(), "Penstock.EventStore")
+    settings = options |> Settings.reveal() |> Options.validate!(Settings.start(), "Penstock.EventStore")
     named = if settings.name, do: [name: settings.name], else: []
-    GenServer.start_link(__MODULE__, settings.connection_string, named)
+    GenServer.start_link(__MODULE__, settings |> Keys.how!("Penstock.EventStore") |> Settings.hide(), named)
   end
 
   @doc "A specification to start it under a supervisor; its id is its name, if it has one."
   @spec child_spec(keyword) :: Supervisor.child_spec()
   def child_spec(options),
-    do: %{id: Settings.id(options, __MODULE__), start: {__MODULE__, :start_link, [options]}, type: :worker}
+    do: %{
+      id: Settings.id(options, __MODULE__),
+      start: {__MODULE__, :start_link, [Settings.hide(options)]},
+      type: :worker
+    }
 
   @doc """
   Appends events to a stream, all or none of them.
@@ -107,7 +134,7 @@ defmodule Penstock.EventStore do
     stream = stream_name!(stream)
     written = Calls.to_write!(events)
 
-    Calls.make(connection, {:append, [stream, events, Map.to_list(options)]}, fn native ->
+    Calls.make(connection, options, {:append, [stream, events, Map.to_list(options)]}, fn native ->
       Calls.append(native, stream, written, options)
     end)
   end
@@ -136,7 +163,7 @@ defmodule Penstock.EventStore do
     options = options |> Options.validate!(Settings.read(), owner) |> Settings.of_target!(stream, owner)
     target = target!(stream)
 
-    Calls.make(connection, {:read, [target, Map.to_list(options)]}, fn native ->
+    Calls.make(connection, options, {:read, [target, Map.to_list(options)]}, fn native ->
       with {:ok, page} <- Calls.read(native, target, options), do: {:ok, page.events}
     end)
   end
@@ -184,7 +211,7 @@ defmodule Penstock.EventStore do
     options = Options.validate!(options, Settings.timeout(), "Penstock.EventStore.current_revision")
     stream = stream_name!(stream)
 
-    Calls.make(connection, {:current_revision, [stream, Map.to_list(options)]}, fn native ->
+    Calls.make(connection, options, {:current_revision, [stream, Map.to_list(options)]}, fn native ->
       Calls.current_revision(native, stream, options.timeout)
     end)
   end
@@ -221,7 +248,7 @@ defmodule Penstock.EventStore do
     options = Options.validate!(options, Settings.write(), "Penstock.EventStore.#{function}")
     stream = stream_name!(stream)
 
-    Calls.make(connection, {function, [stream, Map.to_list(options)]}, fn native ->
+    Calls.make(connection, options, {function, [stream, Map.to_list(options)]}, fn native ->
       Calls.delete(native, stream, deletion, options)
     end)
   end
@@ -238,7 +265,7 @@ defmodule Penstock.EventStore do
   @spec get_metadata(connection, String.t(), keyword) :: {:ok, StreamMetadata.t()} | {:error, Error.t()}
   def get_metadata(connection, stream, options \\ []) do
     options = Options.validate!(options, Settings.timeout(), "Penstock.EventStore.get_metadata")
-    last = [from: :end, direction: :backwards, max_count: 1, json: :raw, timeout: options.timeout]
+    last = [from: :end, direction: :backwards, max_count: 1, json: :raw] ++ Map.to_list(options)
 
     case read(connection, "$$" <> stream_name!(stream), last) do
       {:ok, events} -> StreamMetadata.of(List.first(events))
@@ -266,7 +293,7 @@ defmodule Penstock.EventStore do
   # For `stream/3` on another node.
   @spec page(connection, String.t() | :all, map) :: {:ok, Calls.page()} | {:error, Error.t()}
   def page(connection, target, options),
-    do: Calls.make(connection, {:page, [target, options]}, &Calls.read(&1, target, options))
+    do: Calls.make(connection, options, {:page, [target, options]}, &Calls.read(&1, target, options))
 
   defp target!(:all), do: :all
   defp target!(stream), do: stream_name!(stream)
@@ -274,10 +301,10 @@ defmodule Penstock.EventStore do
   defp stream_name!(stream), do: Settings.stream_name!(stream, "Penstock.EventStore: the stream's name")
 
   @impl GenServer
-  def init(connection_string) do
-    case Connection.open_here(connection_string) do
+  def init(how) do
+    case Connection.open_here(how.()) do
       {:ok, native} ->
-        Connection.keep(native, connection_string)
+        Connection.keep(native, how)
         {:ok, native}
 
       {:error, error} ->

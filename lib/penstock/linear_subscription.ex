@@ -152,8 +152,10 @@ defmodule Penstock.LinearSubscription do
   | an HTTP status in gRPC's place: 408, 425, 429, 500 and above | tried again |
   | no confirmation of the subscription within 10 s | tried again |
   | the search for the end (`:end`) is not answered within 10 s, is empty, cut, or cannot be decoded | tried again |
-  | `:unavailable`, `:deadline_exceeded`, `:cancelled`, `:not_leader` | tried again |
+  | `:unavailable`, `:deadline_exceeded`, `:cancelled` | tried again |
   | `:server`: any other status of the server | tried again |
+  | `:not_leader`, for the first time: another node is asked | at once |
+  | `:certificate`: the server's certificate is not accepted, or ours is not | final |
   | `:stream_deleted` (a tombstone), `:access_denied`, `:unauthenticated`, `:unimplemented`, `:invalid_argument` | final |
   | somebody in the server's place who does not speak HTTP/2 (`:protocol`), or breaks its rules | tried again |
   | `:protocol`: the peer does not speak gRPC (another HTTP status, another content type) | final |
@@ -215,9 +217,9 @@ defmodule Penstock.LinearSubscription do
         }
 
   @doc "Starts a subscription; options that cannot be used raise an `ArgumentError` that names them."
-  @spec start_link(keyword) :: GenServer.on_start()
+  @spec start_link(keyword | (() -> keyword)) :: GenServer.on_start()
   def start_link(options) do
-    settings = Settings.validate!(options)
+    settings = options |> EventStore.Settings.reveal() |> Settings.validate!()
 
     try do
       Producer.start_link(__MODULE__, settings, settings.dispatcher, Settings.process(settings))
@@ -235,9 +237,15 @@ defmodule Penstock.LinearSubscription do
   def child_spec(options) do
     %{
       id: EventStore.Settings.id(options, __MODULE__),
-      start: {__MODULE__, :start_link, [options]},
+      start: {__MODULE__, :start_link, [shown(options)]},
       type: :worker
     }
+  end
+
+  # Supervisors show what they start.
+  defp shown(options) do
+    secret? = Keyword.keyword?(options) and (is_binary(options[:connection]) or options[:credentials] != nil)
+    if secret?, do: EventStore.Settings.hide(options), else: options
   end
 
   @doc "What the subscription is doing."
@@ -246,7 +254,7 @@ defmodule Penstock.LinearSubscription do
 
   @impl GenServer
   def init(settings) do
-    connection = connection!(settings.connection)
+    connection = connection!(settings)
     position = Settings.position!(settings)
     producer = settings.name || self()
 
@@ -270,10 +278,10 @@ defmodule Penstock.LinearSubscription do
     end
   end
 
-  defp connection!(connection) do
+  defp connection!(%{connection: connection, credentials: credentials}) do
     opened = if is_binary(connection), do: Connection.open_here(connection), else: Connection.open(connection)
 
-    case opened do
+    case with {:ok, native} <- opened, do: Connection.as(native, credentials) do
       {:ok, native} -> native
       {:error, error} -> raise error
     end

@@ -53,7 +53,8 @@ defmodule Penstock.Native do
   def stage_filter(_fields, _events), do: :erlang.nif_error(:not_loaded)
   def stage_mark(_output), do: :erlang.nif_error(:not_loaded)
 
-  def event_store_open(_connection_string), do: :erlang.nif_error(:not_loaded)
+  def event_store_open_dirty(_connection_string), do: :erlang.nif_error(:not_loaded)
+  def event_store_as(_store, _credentials), do: :erlang.nif_error(:not_loaded)
   def event_store_append(_store, _reference, _stream, _expect, _events), do: :erlang.nif_error(:not_loaded)
 
   def event_store_append_dirty(_store, _reference, _stream, _expect, _events),

@@ -26,6 +26,8 @@ defmodule Penstock.Options do
           | {:in, [term]}
           | {:or, term, type}
           | {:check, (term -> boolean), takes :: String.t()}
+          # What is given is repeated nowhere.
+          | {:secret, (term -> boolean), takes :: String.t()}
           # Without a message, what it takes is said. What is long to say is said by a function.
           | {:cast, (term -> {:ok, term} | {:error, message :: String.t() | nil}),
              takes :: String.t() | (() -> String.t())}
@@ -152,6 +154,7 @@ defmodule Penstock.Options do
   defp valid?({:count, least, _most}, value), do: is_integer(value) and value >= least
   defp valid?({:in, values}, value), do: value in values
   defp valid?({:check, check, _}, value), do: check.(value)
+  defp valid?({:secret, check, _}, value), do: check.(value)
 
   @doc "What is said of a value that looks like what is wanted: a charlist, bytes that are no text, a number beyond 64 bits."
   @spec hint(term) :: String.t()

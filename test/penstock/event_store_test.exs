@@ -231,21 +231,23 @@ defmodule Penstock.EventStoreTest do
       end
     end
 
-    test "refuses what is not supported yet, by name" do
-      for {string, text} <- [
-            {"esdb://localhost", "tls=true"},
-            {"esdb+discover://localhost?tls=false", "+discover"},
-            {"esdb://one,two?tls=false", "a list of hosts"}
-          ] do
-        assert {:error, %Error{reason: :unsupported, message: message}} =
-                 EventStore.start_link(connection_string: string)
-
-        assert message =~ text
+    test "needs neither a server nor a cluster at the start, encrypted or not" do
+      for string <- ["esdb+discover://localhost?tls=false", "esdb://one,two?tlsVerifyCert=false"] do
+        assert {:ok, store} = EventStore.start_link(connection_string: string)
+        GenServer.stop(store)
       end
     end
 
+    test "refuses a file that cannot be used, by key and name" do
+      assert {:error, %Error{reason: :invalid_connection_string, message: message}} =
+               EventStore.start_link(connection_string: "esdb://localhost?tlsCaFile=%2Fno%2Fca.pem")
+
+      assert message =~ ~s(the file "/no/ca.pem" of tlsCaFile cannot be read)
+    end
+
     test "never shows a password" do
-      assert {:error, error} = EventStore.start_link(connection_string: "esdb://admin:secret99@localhost")
+      string = "esdb://admin:secret99@localhost?tlsCaFile=%2Fno%2Fca.pem"
+      assert {:error, error} = EventStore.start_link(connection_string: string)
       refute inspect(error) =~ "secret99"
     end
 

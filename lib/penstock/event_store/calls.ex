@@ -15,14 +15,15 @@ defmodule Penstock.EventStore.Calls do
   @doc "Makes a call here, or has `EventStore`'s function make it on the node of the connection."
   @spec make(
           EventStore.connection(),
+          %{:credentials => nil | tuple, optional(atom) => term},
           {function :: atom, arguments :: [term]},
           (native :: reference -> answer)
         ) ::
           answer
         when answer: {:ok, term} | {:error, Error.t()}
-  def make(connection, {function, arguments}, call) do
+  def make(connection, options, {function, arguments}, call) do
     case Connection.find(connection) do
-      {:here, native} -> call.(native)
+      {:here, native} -> with {:ok, native} <- Connection.as(native, options.credentials), do: call.(native)
       {:elsewhere, node, process} -> Connection.call(node, EventStore, function, [process | arguments])
       {:error, error} -> {:error, error}
     end

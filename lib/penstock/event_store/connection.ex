@@ -17,11 +17,13 @@ defmodule Penstock.EventStore.Connection do
           | {:elsewhere, node, pid | atom}
           | {:error, Error.t()}
 
+  @typedoc "A connection string and credentials, in a function, so that no report of a crash shows them."
+  @type how :: (() -> {String.t(), nil | tuple})
+
   @doc "Keeps what others look for, in the process of the connection."
-  @spec keep(native :: reference, connection_string :: String.t()) :: :ok
-  def keep(native, connection_string) do
-    # In a function, so that no crash report shows a password.
-    Process.put(@key, {native, fn -> connection_string end})
+  @spec keep(native :: reference, how) :: :ok
+  def keep(native, how) do
+    Process.put(@key, {native, how})
     :ok
   end
 
@@ -87,27 +89,39 @@ defmodule Penstock.EventStore.Connection do
   def open(connection) do
     case find(connection) do
       {:here, native} -> {:ok, native}
-      {:elsewhere, node, process} -> with {:ok, string} <- ask(node, process), do: open_here(string)
+      {:elsewhere, node, process} -> with {:ok, how} <- ask(node, process), do: open_here(how)
       {:error, error} -> {:error, error}
     end
   end
 
-  defp ask(node, process), do: call(node, __MODULE__, :connection_string, [process])
+  defp ask(node, process), do: call(node, __MODULE__, :how, [process])
 
   @doc "Opens a connection of this node."
-  @spec open_here(connection_string :: String.t()) :: {:ok, native :: reference} | {:error, Error.t()}
+  @spec open_here(String.t() | {String.t(), nil | tuple}) :: {:ok, native :: reference} | {:error, Error.t()}
+  def open_here({connection_string, credentials}),
+    do: with({:ok, native} <- open_here(connection_string), do: as(native, credentials))
+
   def open_here(connection_string) do
-    with {:error, error} <- Native.event_store_open(connection_string), do: {:error, Error.from_native(error)}
+    with {:error, error} <- Native.event_store_open_dirty(connection_string),
+         do: {:error, Error.from_native(error)}
+  end
+
+  @doc "The connection for calls of somebody else; of its own user with nil."
+  @spec as(native :: reference, nil | tuple) :: {:ok, native :: reference} | {:error, Error.t()}
+  def as(native, nil), do: {:ok, native}
+
+  def as(native, credentials) do
+    with {:error, error} <- Native.event_store_as(native, credentials), do: {:error, Error.from_native(error)}
   end
 
   @doc "For other nodes: all that it takes to connect, credentials included."
-  @spec connection_string(pid | atom) :: {:ok, String.t()} | {:error, Error.t()}
-  def connection_string(process) do
+  @spec how(pid | atom) :: {:ok, {String.t(), nil | tuple}} | {:error, Error.t()}
+  def how(process) do
     with {:here, _native} <- find(process),
          pid when is_pid(pid) <- GenServer.whereis(process),
          {:dictionary, dictionary} <- Process.info(pid, :dictionary),
-         {@key, {_native, connection_string}} <- List.keyfind(dictionary, @key, 0) do
-      {:ok, connection_string.()}
+         {@key, {_native, how}} <- List.keyfind(dictionary, @key, 0) do
+      {:ok, how.()}
     else
       {:error, error} -> {:error, error}
       nil -> {:error, not_started(process)}

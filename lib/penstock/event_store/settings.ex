@@ -2,6 +2,7 @@ defmodule Penstock.EventStore.Settings do
   @moduledoc false
   # The options of a connection and of its calls.
 
+  alias Penstock.EventStore.Keys
   alias Penstock.{Filter, LinearSubscription, Options, Position}
 
   @timeout "an integer from 1 to 2147483647, :infinity or nil"
@@ -12,13 +13,38 @@ defmodule Penstock.EventStore.Settings do
   def start do
     [
       connection_string: [
-        type: :non_empty_string,
-        required: true,
-        doc: "Where the server is: `esdb://host:port?tls=false`."
+        type: {:or, nil, {:secret, &__MODULE__.text?/1, "a string that is not empty"}},
+        default: nil,
+        doc: "Where the server is: `esdb://host:port?tls=false`. Required where there are no `:hosts`."
       ],
       name: [type: :name, default: nil, doc: "A name of the process, of any kind that `GenServer` takes."]
-    ]
+    ] ++ Keys.schema()
   end
+
+  @doc "The options that are no key of a connection string."
+  @spec start_docs() :: String.t()
+  def start_docs,
+    do:
+      start() |> Keyword.take([:connection_string, :name, :hosts, :discover, :credentials]) |> Options.docs()
+
+  @doc "Who makes a call, where it is not the connection's user."
+  def credentials,
+    do: [
+      credentials: [
+        type: Keys.credentials(),
+        default: nil,
+        doc: "Who makes the call. With nil, the connection's user."
+      ]
+    ]
+
+  @doc "Arguments of a start that nobody sees: supervisors and crash reports show what they are given."
+  @spec hide(term) :: term
+  def hide(options), do: fn -> options end
+
+  @doc "What was hidden."
+  @spec reveal(term) :: term
+  def reveal(hidden) when is_function(hidden, 0), do: hidden.()
+  def reveal(options), do: options
 
   def write do
     [
@@ -38,7 +64,7 @@ defmodule Penstock.EventStore.Settings do
         doc:
           "How long the call may take, in ms. With nil, as long as the connection string's `defaultDeadline` says, 10 s by default."
       ]
-    ]
+    ] ++ credentials()
   end
 
   def read do
@@ -110,7 +136,7 @@ defmodule Penstock.EventStore.Settings do
         doc:
           "How large one event with its names and metadata may be, in bytes; a larger one is `:message_too_large`. The default is 17 MiB."
       ]
-    ]
+    ] ++ credentials()
   end
 
   @doc "The options of a read, if they are such of what is read; raises for what only the other kind takes."
@@ -157,6 +183,8 @@ defmodule Penstock.EventStore.Settings do
   end
 
   def native_write(options), do: {options.expect, options.timeout}
+
+  def text?(value), do: is_binary(value) and value != "" and String.valid?(value)
 
   def timeout?(value), do: value in [nil, :infinity] or (is_integer(value) and value in 1..2_147_483_647)
 

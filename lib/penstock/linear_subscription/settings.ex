@@ -45,10 +45,15 @@ defmodule Penstock.LinearSubscription.Settings do
   @schema [
             connection: [
               type:
-                {:check, &__MODULE__.connection?/1,
+                {:secret, &__MODULE__.connection?/1,
                  "a Penstock.EventStore (its name or pid) or a connection string"},
               required: true,
               doc: "Where the stream is."
+            ],
+            credentials: [
+              type: EventStore.Keys.credentials(),
+              default: nil,
+              doc: "Who reads. With nil, the connection's user."
             ],
             stream_name: [
               type:

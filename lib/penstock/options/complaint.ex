@@ -90,6 +90,8 @@ defmodule Penstock.Options.Complaint do
 
   defp unknown(wrong), do: "unknown option #{name(wrong)}; it takes "
   defp twice(wrong), do: "option #{name(wrong)} is given more than once"
+  defp got(%{type: {:secret, _, _}}), do: "got something else, which is not shown as it may be a secret"
+  defp got(%{type: {:or, _, {:secret, _, _} = type}} = wrong), do: got(%{wrong | type: type})
   defp got(%{got: got, type: type, message: nil}), do: "got: #{inspect(got)}#{hint(type, got)}"
   defp got(%{got: got, message: message}), do: "got: #{inspect(got)} (#{message})"
 
@@ -118,6 +120,7 @@ defmodule Penstock.Options.Complaint do
   def takes({:or, other, type}), do: "#{takes(type)} or #{inspect(other)}"
   def takes({:check, _, takes}), do: takes
   def takes({:cast, _, takes}) when is_function(takes, 0), do: takes.()
+  def takes({:secret, _, takes}), do: takes
   def takes({:cast, _, takes}), do: takes
   def takes({:keyword, _}), do: "a keyword list"
 

@@ -1,6 +1,7 @@
 //! Appending to a stream.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use wire::proto::streams::{AppendReq, AppendResp};
 use wire::proto::{Empty, StreamIdentifier, Uuid as WireUuid, uuid::Value};
 
 use crate::calls;
-use crate::connection::Connection;
+use crate::connection::{Connection, Limit};
 use crate::read::timely;
 use crate::road::Channel;
 
@@ -75,11 +76,20 @@ pub async fn append(
     time: Time,
 ) -> Result<Appended, WriteError> {
     let name = String::from_utf8_lossy(&stream).into_owned();
-    let requests = requests(stream, expectation, events);
-    let deadline = time.deadline(connection);
-    let request = connection.timely(tokio_stream::iter(requests), deadline);
-    let written = write(connection, deadline, |channel| calls::append(channel, request)).await;
-    written.and_then(|answer| {
+    // only where the leader is wanted is an append refused by whoever does not lead, and made again
+    let mut kept = Some(events);
+    let again = connection.wants_leader();
+    let written = write(connection, time.deadline(connection), |channel, left| {
+        let events = if again { kept.clone() } else { kept.take() };
+        let stream = stream.clone();
+        let connection = connection.clone();
+        async move {
+            let events = events.ok_or_else(|| Status::internal("an append is made once"))?;
+            let requests = tokio_stream::iter(requests(stream, expectation, events));
+            calls::append(channel, connection.timely(requests, left)).await
+        }
+    });
+    written.await.and_then(|answer| {
         appended(answer, name).map_err(|error| {
             let may_be_written = Policy::of(&error).may_be_written;
             WriteError { error, may_be_written }
@@ -87,28 +97,35 @@ pub async fn append(
     })
 }
 
-/// Makes a call that writes.
+/// Makes a call that writes, also a second time where the leader is wanted and the first node was not it. The call is given
+/// how much time is left.
 pub(crate) async fn write<F>(
     connection: &Connection,
     deadline: Option<Duration>,
-    call: impl FnOnce(Channel) -> F,
+    mut call: impl FnMut(Channel, Option<Duration>) -> F,
 ) -> Result<Bytes, WriteError>
 where
     F: Future<Output = Result<Bytes, Status>>,
 {
-    let node = connection.node();
-    // a call that nobody waits for any longer was sent
-    let mut sent = true;
-    let call = async {
-        call(node.shared()).await.map_err(|status| {
-            sent = was_sent(&status);
-            Error::from(status)
-        })
-    };
-    let answer = timely(&node, deadline, call).await;
-    answer.map_err(|error| {
-        let error = connection.failed(&node, error);
-        let may_be_written = sent && Policy::of(&error).may_be_written;
+    let limit = Limit::of(deadline);
+    // what had no node was not sent; a call that nobody waits for any longer was
+    let sent = AtomicBool::new(false);
+    let answer = connection.call(limit, connection.wants_leader(), |node| {
+        sent.store(true, Ordering::Relaxed);
+        let call = call(node.shared(), limit.map(|limit| limit.left()));
+        let sent = &sent;
+        async move {
+            let call = async {
+                call.await.map_err(|status| {
+                    sent.store(was_sent(&status), Ordering::Relaxed);
+                    Error::from(status)
+                })
+            };
+            timely(&node, limit, call).await
+        }
+    });
+    answer.await.map_err(|error| {
+        let may_be_written = sent.load(Ordering::Relaxed) && Policy::of(&error).may_be_written;
         WriteError { error, may_be_written }
     })
 }

@@ -7,6 +7,7 @@ use tokio_stream::Stream;
 use tonic::client::Grpc;
 use tonic::{Request, Status, Streaming};
 use wire::error::Error;
+use wire::proto::Empty;
 use wire::proto::streams::{AppendReq, DeleteReq, ReadReq, TombstoneReq};
 
 use crate::raw::RawAnswers;
@@ -17,6 +18,9 @@ pub const MAX_MESSAGE_SIZE: u64 = 17 * 1024 * 1024;
 const READ: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Read");
 const DELETE: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Delete");
 const TOMBSTONE: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Tombstone");
+const GOSSIP: PathAndQuery = PathAndQuery::from_static("/event_store.client.gossip.Gossip/Read");
+/// Far more than what a cluster has to say of itself, in bytes.
+const MAX_GOSSIP: u64 = 256 * 1024;
 const APPEND: PathAndQuery = PathAndQuery::from_static("/event_store.client.streams.Streams/Append");
 
 /// Calls Streams.Read; the answers stay bytes, of which none may be larger than `limit`.
@@ -40,12 +44,17 @@ pub(crate) async fn append(
 
 /// Calls Streams.Delete.
 pub(crate) async fn delete(channel: Channel, request: Request<DeleteReq>) -> Result<Bytes, Status> {
-    unary(channel, request, DELETE).await
+    unary(channel, request, DELETE, MAX_MESSAGE_SIZE).await
 }
 
 /// Calls Streams.Tombstone.
 pub(crate) async fn tombstone(channel: Channel, request: Request<TombstoneReq>) -> Result<Bytes, Status> {
-    unary(channel, request, TOMBSTONE).await
+    unary(channel, request, TOMBSTONE, MAX_MESSAGE_SIZE).await
+}
+
+/// Calls Gossip.Read.
+pub(crate) async fn gossip(channel: Channel) -> Result<Bytes, Status> {
+    unary(channel, Request::new(Empty {}), GOSSIP, MAX_GOSSIP).await
 }
 
 /// A call with one answer, which stays bytes.
@@ -53,8 +62,9 @@ async fn unary<T: Message + Send + Sync + 'static>(
     channel: Channel,
     request: Request<T>,
     path: PathAndQuery,
+    limit: u64,
 ) -> Result<Bytes, Status> {
-    let mut grpc = ready(channel, MAX_MESSAGE_SIZE).await?;
+    let mut grpc = ready(channel, limit).await?;
     Ok(grpc.unary(request, path, RawAnswers::default()).await?.into_inner())
 }
 

@@ -1,34 +1,35 @@
 //! A connection: which node of a server is used, and by whom.
 //!
-//! An actor owns the choice. Whoever makes a call, short or long, asks for the node that is used, which costs no wait, and
-//! tells the actor when the call has failed, with the error and the node that it was made to.
+//! An actor owns the choice (`crate::actor`). Whoever makes a call, short or long, asks for the node that is used, which
+//! costs no wait once there is one, and tells the actor when the call has failed, with the error and the node that it was
+//! made to.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tonic::Request;
+use wire::connection_string::NodePreference;
 use wire::error::Error;
 
+use crate::actor::{Actor, Order, Used};
 use crate::node::Node;
-use crate::settings::{Settings, Unsupported};
+use crate::settings::{Credentials, Metadata, Settings, Unusable};
+use crate::spoken::Spoken;
 
-/// So many failures wait for the actor; what comes beside them says the same.
-const FAILURES: usize = 64;
+/// So many orders wait for the actor; what failures come beside them say the same.
+const ORDERS: usize = 64;
+/// How often one call goes to whoever is said to lead.
+const FOLLOWS: u32 = 2;
 
 /// A connection that calls and subscriptions share. It lives as long as one of them has it.
 #[derive(Debug, Clone)]
 pub struct Connection {
     settings: Arc<Settings>,
-    node: watch::Receiver<Arc<Node>>,
-    failures: mpsc::Sender<Failed>,
-}
-
-/// A call that failed.
-#[derive(Debug)]
-struct Failed {
-    node: Arc<Node>,
-    error: Error,
+    metadata: Arc<Metadata>,
+    used: Used,
+    orders: mpsc::Sender<Order>,
 }
 
 impl Connection {
@@ -38,17 +39,48 @@ impl Connection {
     ///
     /// # Errors
     /// For an address that is none.
-    pub fn new(settings: Settings) -> Result<Self, Unsupported> {
-        let node = Arc::new(Node::new(settings.address.clone(), &settings)?);
-        let (used, node) = watch::channel(node);
-        let (failures, failed) = mpsc::channel(FAILURES);
-        tokio::spawn(Actor { used, failed }.run());
-        Ok(Self { settings: Arc::new(settings), node, failures })
+    pub fn new(settings: Settings) -> Result<Self, Unusable> {
+        let settings = Arc::new(settings);
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let (actor, used) = Actor::new(settings.clone(), ordered)?;
+        tokio::spawn(actor.run());
+        Ok(Self { metadata: settings.metadata.clone(), settings, used, orders })
     }
 
-    /// The node that is used now.
-    pub(crate) fn node(&self) -> Arc<Node> {
-        self.node.borrow().clone()
+    /// The same connection for calls of somebody else.
+    ///
+    /// # Errors
+    /// For credentials that cannot travel as metadata.
+    pub fn with_credentials(&self, credentials: &Credentials) -> Result<Self, Unusable> {
+        let metadata = Arc::new(self.metadata.with_credentials(credentials)?);
+        Ok(Self { metadata, ..self.clone() })
+    }
+
+    /// The node that is used now; it is looked for where there is none.
+    pub(crate) async fn node(&self) -> Result<Arc<Node>, Error> {
+        let used = self.used.borrow().clone();
+        match used {
+            Some(node) => Ok(node),
+            None => self.newest_node().await,
+        }
+    }
+
+    /// The same after everything that was told before has been thought about.
+    pub(crate) async fn newest_node(&self) -> Result<Arc<Node>, Error> {
+        let gone = || Error::Unavailable { message: "the connection is over".into() };
+        let (answer, found) = oneshot::channel();
+        self.orders.send(Order::Find(answer)).await.map_err(|_| gone())?;
+        found.await.map_err(|_| gone())?
+    }
+
+    /// The node that is used, at any time.
+    pub(crate) fn used(&self) -> Used {
+        self.used.clone()
+    }
+
+    /// Whether only the leader is used, so that everybody goes where the leader is.
+    pub(crate) fn wants_leader(&self) -> bool {
+        self.settings.cluster.as_ref().is_some_and(|cluster| cluster.preference == NodePreference::Leader)
     }
 
     /// How long a short call may take; `None` is for ever.
@@ -61,16 +93,37 @@ impl Connection {
     pub(crate) fn failed(&self, node: &Arc<Node>, error: Error) -> Error {
         let error = node.named(error);
         // an actor that is gone, or has enough to do, needs no other failure
-        self.failures.try_send(Failed { node: node.clone(), error: error.clone() }).ok();
+        self.orders.try_send(Order::Failed(node.clone(), error.clone())).ok();
         error
     }
 
-    /// A request as the user that the connection string names.
+    /// Makes a short call to the node that is used; where it may be made twice, also to the one that is said to lead: a
+    /// node that does not lead has done nothing then. `limit` is for finding a node.
+    pub(crate) async fn call<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        limit: Option<Limit>,
+        may_be_made_twice: bool,
+        mut call: impl FnMut(Arc<Node>) -> F,
+    ) -> Result<T, Error> {
+        let mut node = found(limit, self.node()).await?;
+        let mut follows = if may_be_made_twice { FOLLOWS } else { 0 };
+        loop {
+            let error = match call(node.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => self.failed(&node, error),
+            };
+            if !matches!(error, Error::NotLeader { .. }) || follows == 0 {
+                return Err(error);
+            }
+            follows -= 1;
+            node = found(limit, self.newest_node()).await?;
+        }
+    }
+
+    /// A request as the user of this connection.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        for (name, value) in &self.settings.metadata {
-            request.metadata_mut().insert(*name, value.clone());
-        }
+        self.metadata.put_into(request.metadata_mut());
         request
     }
 
@@ -84,24 +137,34 @@ impl Connection {
     }
 }
 
-/// Owns the choice of a node, until the last one who might ask for it is gone.
-struct Actor {
-    used: watch::Sender<Arc<Node>>,
-    failed: mpsc::Receiver<Failed>,
+/// When something has to be done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    /// How long it may take, all in all.
+    pub(crate) time: Duration,
+    pub(crate) until: Instant,
 }
 
-impl Actor {
-    async fn run(mut self) {
-        while let Some(Failed { node, error }) = self.failed.recv().await {
-            // of a node that is used no longer, nothing follows
-            if Arc::ptr_eq(&node, &self.used.borrow()) {
-                self.choose(&error);
-            }
-        }
+impl Limit {
+    /// `None` for ever.
+    pub(crate) fn of(time: Option<Duration>) -> Option<Self> {
+        let until = |time| Instant::now().checked_add(time);
+        time.and_then(|time| Some(Self { time, until: until(time)? }))
     }
 
-    /// There is one node to choose from, and it makes its connections again by itself.
-    fn choose(&mut self, error: &Error) {
-        tracing::debug!(%error, "a call failed");
+    /// How much of it is left.
+    pub(crate) fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
     }
+}
+
+async fn found(
+    limit: Option<Limit>,
+    node: impl Future<Output = Result<Arc<Node>, Error>>,
+) -> Result<Arc<Node>, Error> {
+    let Some(Limit { time, until }) = limit else { return node.await };
+    timeout_at(until, node).await.unwrap_or_else(|_| {
+        let message = format!("no node of the cluster was found within {}", Spoken(time));
+        Err(Error::DeadlineExceeded { message })
+    })
 }

@@ -38,8 +38,11 @@ pub async fn delete(
                 stream_identifier,
                 expected_stream_revision: Some(expected_for_delete(expectation)),
             };
-            let request = connection.timely(DeleteReq { options: Some(options) }, deadline);
-            let answer = write(connection, deadline, |channel| calls::delete(channel, request)).await?;
+            let answer = write(connection, deadline, |channel, left| {
+                let request = DeleteReq { options: Some(options.clone()) };
+                calls::delete(channel, connection.timely(request, left))
+            });
+            let answer = answer.await?;
             deleted(answer)
         }
         Deletion::Tombstone => {
@@ -47,8 +50,11 @@ pub async fn delete(
                 stream_identifier,
                 expected_stream_revision: Some(expected_for_tombstone(expectation)),
             };
-            let request = connection.timely(TombstoneReq { options: Some(options) }, deadline);
-            let answer = write(connection, deadline, |channel| calls::tombstone(channel, request)).await?;
+            let answer = write(connection, deadline, |channel, left| {
+                let request = TombstoneReq { options: Some(options.clone()) };
+                calls::tombstone(channel, connection.timely(request, left))
+            });
+            let answer = answer.await?;
             tombstoned(answer)
         }
     };

@@ -6,10 +6,15 @@
 //! - [`Read`], [`append`], [`delete`]: the short calls
 //! - [`settle`]: an answer to whoever waits, whatever becomes of a call
 
+mod actor;
 mod append;
 mod calls;
+mod choice;
 mod connection;
 mod delete;
+mod discovery;
+mod gossip;
+mod handshake;
 mod hello;
 mod locate;
 mod node;
@@ -22,6 +27,7 @@ mod settings;
 mod sink;
 mod spoken;
 mod subscription;
+mod tls;
 
 pub use append::{Appended, Expectation, NewEvent, Time, WriteError, append};
 pub use calls::MAX_MESSAGE_SIZE;
@@ -31,6 +37,6 @@ pub use owed::{Outcome, settle};
 pub use read::{Page, ReadLimits, read_events};
 pub use reader_core::{Counts, Filter, InvalidFilter, LogPosition, OnBeyond, Pattern, Subject};
 pub use requests::{Direction, From, Read, What};
-pub use settings::{Settings, Unsupported};
+pub use settings::{Credentials, Settings, Unusable};
 pub use sink::{Batch, Report, Sink};
 pub use subscription::{PATIENCE, Subscription, run};

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout_at;
 use wire::error::{Error, Which};
 use wire::recorded::{Head, Place, position_of};
 
 use crate::calls::read;
-use crate::connection::Connection;
+use crate::connection::{Connection, Limit};
 use crate::node::Node;
 use crate::requests::{Direction, Read, What};
 use crate::spoken::Spoken;
@@ -44,9 +44,12 @@ pub async fn read_events(
     what: &Read,
     limits: ReadLimits,
 ) -> Result<Option<Page>, Error> {
-    let node = connection.node();
-    let answer = timely(&node, limits.timeout, read_all(connection, &node, what, limits)).await;
-    answer.map_err(|error| connection.failed(&node, error))
+    let whole = Limit::of(limits.timeout);
+    let search = whole.or_else(|| Limit::of(connection.deadline()));
+    let answer = connection.call(search, true, |node| async move {
+        timely(&node, whole, read_all(connection, &node, what, limits)).await
+    });
+    answer.await
 }
 
 async fn read_all(
@@ -57,12 +60,13 @@ async fn read_all(
 ) -> Result<Option<Page>, Error> {
     let deadline = connection.deadline();
     let opening = read(node.shared(), connection.request(what.request()), limits.message);
-    let mut answers = timely(node, deadline, opening).await?;
+    let mut answers = timely(node, Limit::of(deadline), opening).await?;
     let mut page = Page { events: Vec::new(), last_revision: None, is_full: false };
     let mut bytes = 0;
     let mut next = Which::First;
     loop {
-        let Some(answer) = timely(node, deadline, async { Ok(answers.next().await) }).await? else {
+        let Some(answer) = timely(node, Limit::of(deadline), async { Ok(answers.next().await) }).await?
+        else {
             return Ok(Some(page));
         };
         let answer = answer.map_err(|status| Error::from(status).at(next))?;
@@ -108,21 +112,23 @@ fn following(read: &Read, Place { revision, commit, prepare }: Place) -> Which {
     }
 }
 
-/// The call's answer, or that it did not come within `limit`.
+/// The call's answer, or that it did not come within the limit.
 pub(crate) async fn timely<T>(
     node: &Node,
-    limit: Option<Duration>,
+    limit: Option<Limit>,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let Some(limit) = limit else { return call.await };
-    let began = Instant::now();
-    match timeout(limit, call).await {
+    match timeout_at(limit.until, call).await {
         // the transport has the same limit, and may be the first to say so
-        Err(_) => Err(late(node, limit)),
-        Ok(Err(Error::DeadlineExceeded { .. })) if began.elapsed() >= limit => Err(late(node, limit)),
+        Err(_) => Err(late(node, limit.time)),
+        Ok(Err(Error::DeadlineExceeded { .. })) if limit.left() < TICK => Err(late(node, limit.time)),
         Ok(answer) => answer,
     }
 }
+
+/// What timers differ by.
+const TICK: Duration = Duration::from_millis(2);
 
 fn late(node: &Node, limit: Duration) -> Error {
     let message = format!("{} did not answer within {}", node.address(), Spoken(limit));

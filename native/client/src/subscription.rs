@@ -18,6 +18,7 @@ use tonic::Streaming;
 use wire::error::{Error, Policy, Which};
 use wire::recorded::{Head, position_of};
 
+use crate::actor::Used;
 use crate::calls::read;
 use crate::connection::Connection;
 use crate::locate::Search;
@@ -61,7 +62,8 @@ pub async fn run<S: Sink>(connection: Connection, subscription: Subscription, si
         patience: subscription.patience,
     };
     let mut task = Task {
-        node: connection.node(),
+        node: None,
+        used: connection.used(),
         connection,
         subscription,
         reader: Reader::new(settings, fastrand::u64(..)),
@@ -85,8 +87,10 @@ pub async fn run<S: Sink>(connection: Connection, subscription: Subscription, si
 
 struct Task<S> {
     connection: Connection,
-    /// The node of this attempt.
-    node: Arc<Node>,
+    /// The node of this attempt, once there is one.
+    node: Option<Arc<Node>>,
+    /// The node that everybody uses.
+    used: Used,
     subscription: Subscription,
     reader: Reader,
     sink: Arc<S>,
@@ -94,7 +98,7 @@ struct Task<S> {
     /// The connection of this attempt.
     road: Option<Channel>,
     /// The step that the attempt waits for.
-    doing: Option<BoxFuture<'static, Result<Done, Error>>>,
+    doing: Option<BoxFuture<'static, Result<Done, Broken>>>,
     /// The search beside the call.
     search: Option<BoxFuture<'static, Answer>>,
     /// The call.
@@ -106,16 +110,31 @@ struct Task<S> {
 
 /// What a step has come to.
 enum Done {
-    Road(Channel),
+    Road(Arc<Node>, Channel),
     End(Option<Position>),
     Answers(Streaming<Bytes>),
 }
 
+/// Why a step came to nothing.
+struct Broken {
+    error: Error,
+    /// The connection knows of it.
+    is_told: bool,
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self { error, is_told: false }
+    }
+}
+
 /// What has come, of several things that were waited for.
 enum Came {
-    Done(Result<Done, Error>),
+    Done(Result<Done, Broken>),
     Message(Option<Result<Bytes, tonic::Status>>),
     Searched(Answer),
+    /// Another node is used, by everybody.
+    Moved,
     Time,
 }
 
@@ -124,16 +143,15 @@ impl<S: Sink> Task<S> {
         for effect in effects {
             match effect {
                 Effect::Connect(_) => {
-                    self.node = self.connection.node();
-                    let node = self.node.clone();
-                    self.doing = Some(async move { node.own().await.map(Done::Road) }.boxed());
+                    self.node = None;
+                    self.doing = Some(connect(self.connection.clone()).boxed());
                 }
                 Effect::FindEnd(_) if self.answers.is_some() => {
                     self.search =
                         self.searching(|it| async move { searched(it.end().await.map(Answer::Found)) });
                 }
                 Effect::FindEnd(_) => {
-                    self.doing = self.searching(|it| async move { it.end().await.map(Done::End) });
+                    self.doing = self.searching(|it| async move { Ok(it.end().await.map(Done::End)?) });
                 }
                 Effect::FindDeletion(_) => {
                     self.search = self
@@ -170,7 +188,7 @@ impl<S: Sink> Task<S> {
         let Subscription { resolve_links, max_message_size, .. } = self.subscription;
         let request = self.connection.request(subscribe(target, resolve_links));
         self.doing = self.road.clone().map(|channel| {
-            async move { read(channel, request, max_message_size).await.map(Done::Answers) }.boxed()
+            async move { Ok(read(channel, request, max_message_size).await.map(Done::Answers)?) }.boxed()
         });
     }
 
@@ -183,6 +201,12 @@ impl<S: Sink> Task<S> {
             if !self.batch.events.is_empty() {
                 self.pass_on();
                 self.sink.room().await;
+                // a stream that has always more would hide it
+                if self.used.has_changed().unwrap_or(false)
+                    && let Some(answer) = self.moves()
+                {
+                    return Some(self.answer(answer));
+                }
                 continue;
             }
             let until = self.reader.poll_timeout();
@@ -194,6 +218,7 @@ impl<S: Sink> Task<S> {
                 done = option(&mut self.doing) => Came::Done(done),
                 message = next(&mut self.answers) => Came::Message(message),
                 answer = option(&mut self.search) => Came::Searched(answer),
+                () = changed(&mut self.used) => Came::Moved,
                 () = time(until.map(|until| self.began + until)) => Came::Time,
             };
             let input = match came {
@@ -203,6 +228,7 @@ impl<S: Sink> Task<S> {
                     self.search = None;
                     Some(answer)
                 }
+                Came::Moved => self.moves(),
                 Came::Time => return Some(Input::Tick),
             };
             if let Some(answer) = input {
@@ -220,10 +246,30 @@ impl<S: Sink> Task<S> {
         self.reader.epoch()
     }
 
-    fn done(&mut self, done: Result<Done, Error>) -> Option<Answer> {
+    /// Goes where everybody is, if it has to: where only the leader will do, or its node does not serve as is wished.
+    fn moves(&mut self) -> Option<Answer> {
+        let used = self.used.borrow_and_update().clone()?;
+        let node = self.node.clone().filter(|node| !Arc::ptr_eq(node, &used))?;
+        if !self.connection.wants_leader() && !node.is_unfit() {
+            return None;
+        }
+        self.failure = Some(if self.connection.wants_leader() {
+            used.leads()
+        } else {
+            let message =
+                format!("{} serves no longer as is wished; {} is used", node.address(), used.address());
+            Error::Unavailable { message }
+        });
+        Some(Answer::Ended(Failure::Moved))
+    }
+
+    fn done(&mut self, done: Result<Done, Broken>) -> Option<Answer> {
         self.doing = None;
         match done {
-            Ok(Done::Road(channel)) => {
+            Ok(Done::Road(node, channel)) => {
+                // what changed while it was connected to is seen next
+                self.node = Some(node);
+                self.used.mark_changed();
                 self.road = Some(channel);
                 Some(Answer::Connected)
             }
@@ -232,7 +278,8 @@ impl<S: Sink> Task<S> {
                 self.answers = Some(answers);
                 None
             }
-            Err(error) => Some(self.failed(error)),
+            Err(Broken { error, is_told: true }) => Some(self.ended(error)),
+            Err(Broken { error, is_told: false }) => Some(self.failed(error)),
         }
     }
 
@@ -305,7 +352,14 @@ impl<S: Sink> Task<S> {
     }
 
     fn failed(&mut self, error: Error) -> Answer {
-        let error = self.connection.failed(&self.node, error);
+        let error = match &self.node {
+            Some(node) => self.connection.failed(node, error),
+            None => error,
+        };
+        self.ended(error)
+    }
+
+    fn ended(&mut self, error: Error) -> Answer {
         let failure = failure(&error);
         self.failure = Some(error);
         Answer::Ended(failure)
@@ -314,7 +368,13 @@ impl<S: Sink> Task<S> {
     /// What the machine calls the cause of an end, in words.
     fn error(&mut self, cause: Cause) -> Error {
         let patience = Spoken(self.subscription.patience);
-        let unavailable = |message| self.connection.failed(&self.node, Error::Unavailable { message });
+        let unavailable = |message| {
+            let error = Error::Unavailable { message };
+            match &self.node {
+                Some(node) => self.connection.failed(node, error),
+                None => error,
+            }
+        };
         match cause {
             Cause::Failure => self
                 .failure
@@ -347,7 +407,21 @@ impl<S: Sink> Task<S> {
 }
 
 fn failure(error: &Error) -> Failure {
-    if Policy::of(error).subscription { Failure::Passing } else { Failure::Final }
+    match error {
+        Error::NotLeader { .. } => Failure::Moved,
+        error if Policy::of(error).subscription => Failure::Passing,
+        _ => Failure::Final,
+    }
+}
+
+/// A connection of its own to the node that is used by then.
+async fn connect(connection: Connection) -> Result<Done, Broken> {
+    let told = |error| Broken { error, is_told: true };
+    let node = connection.newest_node().await.map_err(told)?;
+    match node.own().await {
+        Ok(channel) => Ok(Done::Road(node, channel)),
+        Err(error) => Err(told(connection.failed(&node, error))),
+    }
 }
 
 fn searched(answer: Result<Answer, Error>) -> Answer {
@@ -379,6 +453,12 @@ async fn next(answers: &mut Option<Streaming<Bytes>>) -> Option<Result<Bytes, to
     match answers {
         Some(answers) => answers.next().await,
         None => pending().await,
+    }
+}
+
+async fn changed(used: &mut Used) {
+    if used.changed().await.is_err() {
+        pending().await
     }
 }
 

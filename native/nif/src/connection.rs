@@ -9,11 +9,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{Connection, Expectation, NewEvent, Outcome, Settings, Time, append, settle};
+use client::{Connection, Credentials, Expectation, NewEvent, Outcome, Settings, Time, append, settle};
 use producer_core::Budget;
 use rustler::{Atom, Binary, Encoder, Env, ListIterator, NifResult, OwnedEnv, Resource, ResourceArc, Term};
 use uuid::Uuid;
-use wire::connection_string::{ConnectionString, ConnectionStringError, MOST_BYTES};
+use wire::connection_string::{ConnectionString, ConnectionStringError, MOST_BYTES, Secret};
 
 use crate::account::{budget, timed};
 use crate::connection::answer::{Answer, CallAnswer};
@@ -21,7 +21,7 @@ use crate::{argument, error, runtime};
 
 mod atoms {
     rustler::atoms! {
-        ok, error, large, nil, infinity, any, no_stream, stream_exists,
+        ok, error, large, nil, infinity, any, no_stream, stream_exists, bearer,
     }
 }
 
@@ -33,9 +33,10 @@ pub struct StoreConnection {
 #[rustler::resource_impl]
 impl Resource for StoreConnection {}
 
-#[rustler::nif]
-fn event_store_open<'a>(env: Env<'a>, connection_string: Term<'a>) -> NifResult<Term<'a>> {
-    let _timed = timed!(env, "event_store_open");
+/// Reads the files that a connection string names, so it may take its time.
+#[rustler::nif(schedule = "DirtyIo")]
+fn event_store_open_dirty<'a>(env: Env<'a>, connection_string: Term<'a>) -> NifResult<Term<'a>> {
+    let _timed = timed!(dirty "event_store_open_dirty");
     let bytes: Binary<'a> = argument::any("connection_string", connection_string, "a binary")?;
     let opened = if bytes.len() > MOST_BYTES {
         // before all of it is looked at
@@ -56,7 +57,31 @@ fn open<'a>(env: Env<'a>, connection_string: &str) -> Result<Connection, Term<'a
     let runtime = runtime::handle().map_err(|kind| error::no_runtime(env, kind))?;
     let _within = runtime.enter();
     let connection = Settings::of(&settings).and_then(Connection::new);
-    connection.map_err(|unsupported| error::unsupported(env, &unsupported.to_string()))
+    connection.map_err(|unusable| error::connection_string(env, &unusable.to_string()))
+}
+
+/// The same connection for somebody else's calls: `{user, password}` or `{:bearer, token}`. What is none of them is not
+/// repeated: it may be a secret.
+#[rustler::nif]
+fn event_store_as<'a>(env: Env<'a>, store: ResourceArc<StoreConnection>, credentials: Term<'a>) -> Term<'a> {
+    let _timed = timed!(env, "event_store_as");
+    let connection = credentials_of(credentials)
+        .ok_or_else(|| "credentials take {user, password} or {:bearer, token}, of strings".to_owned())
+        .and_then(|who| store.connection.with_credentials(&who).map_err(|error| error.to_string()));
+    match connection {
+        Ok(connection) => (atoms::ok(), ResourceArc::new(StoreConnection { connection })).encode(env),
+        Err(message) => (atoms::error(), error::connection_string(env, &message)).encode(env),
+    }
+}
+
+fn credentials_of(term: Term<'_>) -> Option<Credentials> {
+    let (who, secret) = term.decode::<(Term<'_>, String)>().ok()?;
+    let secret = Secret::new(secret);
+    match who.decode::<Atom>() {
+        Ok(kind) if kind == atoms::bearer() => Some(Credentials::Bearer(secret)),
+        Ok(_) => None,
+        Err(_) => Some(Credentials::User { name: who.decode().ok()?, password: secret }),
+    }
 }
 
 /// What the stream has to be, and how long the call may take.

@@ -84,14 +84,9 @@ pub fn lost(env: Env<'_>) -> Term<'_> {
     of(env, Reason::Internal, "the call was given up, as the library is shut down", true, &[])
 }
 
-/// A connection string that cannot be read.
+/// A connection string that cannot be read, or names what cannot be used.
 pub fn connection_string<'a>(env: Env<'a>, message: &str) -> Term<'a> {
     of(env, Reason::InvalidConnectionString, message, false, &[])
-}
-
-/// Something that is not there yet.
-pub fn unsupported<'a>(env: Env<'a>, message: &str) -> Term<'a> {
-    of(env, Reason::Unsupported, message, false, &[])
 }
 
 /// A read of a stream that does not exist.

@@ -45,6 +45,8 @@ pub enum Answer {
 pub enum Failure {
     /// It may pass.
     Passing,
+    /// Another node has to be asked, which is known: at once, unless that is said again and again.
+    Moved,
     /// It gets the same answer for ever.
     Final,
 }

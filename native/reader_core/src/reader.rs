@@ -144,9 +144,9 @@ impl Reader {
         }
         match self.phase {
             Phase::New | Phase::BackingOff { .. } => self.connect(now, effects),
-            Phase::Connecting { .. } => self.drop_out(Cause::NotConnected, now, effects),
-            Phase::Locating { .. } => self.drop_out(Cause::NotLocated, now, effects),
-            Phase::Subscribing { .. } => self.drop_out(Cause::NotConfirmed, now, effects),
+            Phase::Connecting { .. } => self.drop_out(Cause::NotConnected, false, now, effects),
+            Phase::Locating { .. } => self.drop_out(Cause::NotLocated, false, now, effects),
+            Phase::Subscribing { .. } => self.drop_out(Cause::NotConfirmed, false, now, effects),
             Phase::Open(Search::End { .. } | Search::Deletion { .. }) => {
                 effects.push(Effect::GiveUp(self.epoch));
                 self.search_is_over();
@@ -333,19 +333,25 @@ impl Reader {
 
     fn ended(&mut self, failure: Failure, now: Duration, effects: &mut Vec<Effect>) {
         match failure {
-            Failure::Passing => self.drop_out(Cause::Failure, now, effects),
+            Failure::Passing | Failure::Moved => {
+                self.drop_out(Cause::Failure, failure == Failure::Moved, now, effects);
+            }
             Failure::Final => self.stop(Cause::Failure, effects),
         }
     }
 
-    fn drop_out(&mut self, cause: Cause, now: Duration, effects: &mut Vec<Effect>) {
+    fn drop_out(&mut self, cause: Cause, is_moved: bool, now: Duration, effects: &mut Vec<Effect>) {
         let lasted = self.confirmed_at.map(|since| now.saturating_sub(since));
         let was_taken = lasted.is_some();
         if lasted.is_some_and(|lasted| lasted >= self.settings.backoff.healthy_after) {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
-        let wait = self.settings.backoff.wait(self.failures, self.chance.f64());
+        let chance = self.chance.f64();
+        let wait = match self.failures {
+            1 if is_moved => Duration::ZERO,
+            failures => self.settings.backoff.wait(failures, chance),
+        };
         self.close(Phase::BackingOff { until: now.saturating_add(wait) }, State::BackingOff, effects);
         effects.push(Effect::Report(Report::Dropped { cause, wait, was_taken }));
     }

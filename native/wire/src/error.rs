@@ -153,6 +153,12 @@ pub enum Error {
         /// What it said instead.
         message: String,
     },
+    /// The server's certificate is not accepted, or it does not accept the client's.
+    #[error("the connection cannot be trusted: {message}")]
+    Certificate {
+        /// What is wrong with it.
+        message: String,
+    },
     /// The server speaks gRPC, and sent what is no message of its protocol.
     #[error("{what} cannot be decoded: {message}")]
     Undecodable {

@@ -4,6 +4,8 @@
 #![allow(dead_code, unused_imports, reason = "every test takes what it needs")]
 
 mod answerer;
+pub mod cluster;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

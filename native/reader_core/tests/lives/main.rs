@@ -14,6 +14,16 @@ use reader_core::{
 
 use life::*;
 
+const MOVED: Answer = Answer::Ended(Failure::Moved);
+
+#[test]
+fn another_node_is_asked_at_once_and_after_a_while_when_that_is_said_again() {
+    let mut life = life(Start::After(3)).live();
+    assert_eq!(life.wait_after(MOVED), Duration::ZERO);
+    assert_eq!(life.attempt(), stream(Start::After(3)));
+    assert!(life.wait_after(MOVED) > Duration::ZERO);
+}
+
 #[test]
 fn an_attempt_is_a_connection_then_a_call_then_its_confirmation() {
     let mut life = life(Start::Beginning);

@@ -225,7 +225,7 @@ impl World {
                 Answer::Confirmed => self.has_heard = true,
                 Answer::CaughtUp | Answer::FellBehind | Answer::Checkpoint(_) => self.has_heard = true,
                 Answer::Ended(Failure::Final) => self.is_refused = true,
-                Answer::Connected | Answer::Unknown | Answer::Ended(Failure::Passing) => {}
+                Answer::Connected | Answer::Unknown | Answer::Ended(Failure::Passing | Failure::Moved) => {}
             }
             self.is_refused |= answer == Answer::NotFound(Failure::Final) && !self.has_call;
         }

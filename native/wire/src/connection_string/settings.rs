@@ -68,7 +68,7 @@ impl Default for Settings {
 }
 
 /// A host and a port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
     /// A name or an address; an IPv6 address stands without brackets.
     pub host: String,

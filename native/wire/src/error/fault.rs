@@ -13,6 +13,24 @@ pub enum Fault {
     /// The peer began with what is no HTTP/2: its first words.
     #[error("it answered \"{0}\"")]
     NotHttp2(String),
+    /// The peer began with what is TLS, where nothing is to be encrypted: its first words.
+    #[error("it answered \"{0}\", which is TLS: for such a server take tls=true")]
+    SpeaksTls(String),
+    /// The peer began with what is no TLS: its first words.
+    #[error("it does not speak TLS, it answered \"{0}\"; for a server without TLS take tls=false")]
+    NotTls(String),
+    /// The peer went before it said anything.
+    #[error("it closed the connection before a word, as a server may do that wants {may_want}")]
+    Silent {
+        /// What it may have wanted instead.
+        may_want: &'static str,
+    },
+    /// One of the two does not accept the other's certificate.
+    #[error("{0}")]
+    Certificate(String),
+    /// TLS failed otherwise.
+    #[error("TLS failed: {0}")]
+    Tls(String),
     /// Another HTTP status than 200, and no status of gRPC's.
     #[error("the answer has the HTTP status {0} and no gRPC status")]
     Http(StatusCode),
@@ -42,7 +60,11 @@ impl From<&Fault> for Error {
     fn from(fault: &Fault) -> Self {
         let message = fault.to_string();
         match fault {
-            Fault::NotHttp2(_) => Error::NotHttp2 { message },
+            Fault::NotHttp2(_) | Fault::SpeaksTls(_) | Fault::NotTls(_) | Fault::Tls(_) => {
+                Error::NotHttp2 { message }
+            }
+            Fault::Silent { .. } => Error::Unavailable { message },
+            Fault::Certificate(_) => Error::Certificate { message },
             Fault::Http(status) if may_pass(*status) => Error::Unavailable { message },
             Fault::Http(_) | Fault::ContentType(_) => Error::Protocol { message },
             Fault::NoStatus | Fault::Cut => Error::Unavailable { message },

@@ -43,6 +43,7 @@ impl Policy {
             | Error::MaximumAppendSizeExceeded { .. }
             | Error::AccessDenied
             | Error::Unauthenticated
+            | Error::Certificate { .. }
             | Error::MissingRequiredMetadata { .. }
             | Error::PersistentSubscriptionExists { .. }
             | Error::PersistentSubscriptionNotFound { .. }

@@ -33,6 +33,8 @@ reasons! {
     AddressInUse = "address_in_use",
     /// The call was ended by the server.
     Cancelled = "cancelled",
+    /// A certificate is not accepted.
+    Certificate = "certificate",
     /// The data directory holds what no server wrote.
     CorruptedData = "corrupted_data",
     /// Another server has the data directory open.
@@ -98,6 +100,7 @@ impl Error {
             Self::MaximumAppendSizeExceeded { .. } => Reason::MaximumAppendSizeExceeded,
             Self::AccessDenied => Reason::AccessDenied,
             Self::Unauthenticated => Reason::Unauthenticated,
+            Self::Certificate { .. } => Reason::Certificate,
             Self::NotLeader { .. } => Reason::NotLeader,
             Self::MissingRequiredMetadata { .. } => Reason::MissingRequiredMetadata,
             Self::PersistentSubscriptionExists { .. } => Reason::PersistentSubscriptionExists,

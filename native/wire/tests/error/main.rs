@@ -171,6 +171,10 @@ fn a_fault_of_the_road_is_told_from_one_of_the_peer() {
         (Fault::Cut, "unavailable", true, "in the middle of a message"),
         (Fault::ContentType("text/html".into()), "protocol", false, "text/html"),
         (Fault::NotHttp2("SSH-2.0".into()), "protocol", true, "it answered \"SSH-2.0\""),
+        (Fault::SpeaksTls("\\x15".into()), "protocol", true, "tls=true"),
+        (Fault::NotTls("HTTP/1.1".into()), "protocol", true, "tls=false"),
+        (Fault::Tls("x".into()), "protocol", true, "TLS failed: x"),
+        (Fault::Silent { may_want: "TLS" }, "unavailable", true, "before a word"),
         (Fault::Flag(60), "protocol", false, "the flag 60"),
         (Fault::TooLarge { size: 20, limit: 10 }, "message_too_large", false, "20 bytes; the limit"),
     ] {
@@ -225,6 +229,7 @@ fn the_table_says_for_every_error_whether_it_is_asked_again() {
         (Error::MaximumAppendSizeExceeded { max: None }, policy(false, false, false)),
         (Error::AccessDenied, policy(false, false, false)),
         (Error::Unauthenticated, policy(false, false, false)),
+        (Error::Certificate { message: message() }, policy(false, false, false)),
         (Error::MissingRequiredMetadata { properties: vec![] }, policy(false, false, false)),
         (
             Error::PersistentSubscriptionExists { stream: stream(), group: group() },
