@@ -1,14 +1,13 @@
 //! The actor that owns the choice of a node, until the last one who might ask for it is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use wire::connection_string::Endpoint;
 use wire::error::Error;
 
@@ -16,7 +15,9 @@ use crate::choice::{Member, is_unfit};
 use crate::discovery::find;
 use crate::gossip::members;
 use crate::node::Node;
-use crate::settings::{Cluster, Settings, Unusable};
+use crate::settings::{Cluster, Settings};
+use crate::unusable::Unusable;
+use crate::waits::{option, time};
 
 /// How often the node that is used is asked whether it still serves as is wished: the server never says so by itself.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -312,19 +313,5 @@ impl Actor {
             *count = count.saturating_add(1);
         }
         counts
-    }
-}
-
-async fn option<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
-    match future {
-        Some(future) => future.await,
-        None => pending().await,
-    }
-}
-
-async fn time(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => pending().await,
     }
 }

@@ -15,8 +15,9 @@ use wire::error::Error;
 
 use crate::actor::{Actor, Order, Used};
 use crate::node::Node;
-use crate::settings::{Credentials, Metadata, Settings, Unusable};
+use crate::settings::{Credentials, Metadata, Settings};
 use crate::spoken::Spoken;
+use crate::unusable::Unusable;
 
 /// So many orders wait for the actor; what failures come beside them say the same.
 const ORDERS: usize = 64;

@@ -11,6 +11,7 @@ use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
 use wire::error::Fault;
 
+use crate::spoken::words;
 use crate::tls::{Secured, Tls};
 
 /// What is kept of a peer's first words.
@@ -52,7 +53,7 @@ pub(crate) fn is_tls(bytes: &[u8]) -> bool {
 
 fn reason(error: &io::Error, heard: &[u8], tls: &Tls) -> Fault {
     if !heard.is_empty() && !is_tls(heard) {
-        return Fault::NotTls(crate::hello::words(heard));
+        return Fault::NotTls(words(heard));
     }
     match refusal(error, tls) {
         Some(fault) => fault,

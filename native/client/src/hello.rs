@@ -24,7 +24,7 @@ use tower_service::Service;
 use wire::error::Fault;
 
 use crate::handshake::{self, Socket, shake};
-use crate::spoken::Spoken;
+use crate::spoken::{Spoken, words};
 use crate::tls::Secured;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -33,8 +33,6 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 const FRAME_HEAD: usize = 9;
 /// What is looked at of an answer that is something else.
 const LOOK: usize = 256;
-/// What is shown of it.
-const SHOWN: usize = 80;
 
 /// What the last connection of a channel heard that was no HTTP/2.
 #[derive(Debug, Clone, Default)]
@@ -284,12 +282,6 @@ fn begins_a_frame(bytes: &[u8]) -> bool {
         6..FRAME_HEAD => *byte == 0,
         _ => true,
     })
-}
-
-/// The first line of what was said.
-pub(crate) fn words(bytes: &[u8]) -> String {
-    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
-    line.get(..SHOWN).unwrap_or(line).escape_ascii().to_string()
 }
 
 impl Read for Listening {

@@ -28,6 +28,8 @@ mod sink;
 mod spoken;
 mod subscription;
 mod tls;
+mod unusable;
+mod waits;
 
 pub use append::{Appended, Expectation, NewEvent, Time, WriteError, append};
 pub use calls::MAX_MESSAGE_SIZE;
@@ -37,6 +39,7 @@ pub use owed::{Outcome, settle};
 pub use read::{Page, ReadLimits, read_events};
 pub use reader_core::{Counts, Filter, InvalidFilter, LogPosition, OnBeyond, Pattern, Subject};
 pub use requests::{Direction, From, Read, What};
-pub use settings::{Credentials, Settings, Unusable};
+pub use settings::{Credentials, Settings};
 pub use sink::{Batch, Report, Sink};
 pub use subscription::{PATIENCE, Subscription, run};
+pub use unusable::Unusable;

@@ -12,9 +12,10 @@ use wire::error::Error;
 
 use crate::hello::{Connector, Heard};
 use crate::road::Channel;
-use crate::settings::{Settings, Unusable};
+use crate::settings::Settings;
 use crate::spoken::Spoken;
 use crate::tls::Secured;
+use crate::unusable::Unusable;
 
 /// What a server may say in the head of an answer: an error names its stream twice, and each byte of a name may take
 /// three there.

@@ -1,4 +1,4 @@
-//! Times in texts.
+//! Times in texts, and what a peer said.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,4 +13,13 @@ impl fmt::Display for Spoken {
             _ => write!(f, "{} ms", self.0.as_millis()),
         }
     }
+}
+
+/// What is shown of what was said.
+const SHOWN: usize = 80;
+
+/// The first line of what was said.
+pub(crate) fn words(bytes: &[u8]) -> String {
+    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    line.get(..SHOWN).unwrap_or(line).escape_ascii().to_string()
 }

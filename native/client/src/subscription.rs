@@ -2,7 +2,8 @@
 //!
 //! What is done, when and why is [`reader_core::Reader`]'s to say; here it is carried out.
 
-use std::future::pending;
+mod steps;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use reader_core::{
     Answer, Backoff, Cause, Effect, Epoch, Failure, Input, LARGEST, LogPosition, OnBeyond, Place, Position,
     Reader, Settings, Target, Verdict,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tonic::Streaming;
 use wire::error::{Error, Policy, Which};
 use wire::recorded::{Head, position_of};
@@ -27,6 +28,8 @@ use crate::requests::subscribe;
 use crate::road::Channel;
 use crate::sink::{Batch, Sink};
 use crate::spoken::Spoken;
+use crate::subscription::steps::{Broken, Came, Done, changed, connect, next};
+use crate::waits::{option, time};
 
 /// A batch is closed at this size, so that what one event keeps alive stays small.
 const BATCH_EVENTS: usize = 250;
@@ -106,36 +109,6 @@ struct Task<S> {
     batch: Batch,
     /// The failure that was told last.
     failure: Option<Error>,
-}
-
-/// What a step has come to.
-enum Done {
-    Road(Arc<Node>, Channel),
-    End(Option<Position>),
-    Answers(Streaming<Bytes>),
-}
-
-/// Why a step came to nothing.
-struct Broken {
-    error: Error,
-    /// The connection knows of it.
-    is_told: bool,
-}
-
-impl From<Error> for Broken {
-    fn from(error: Error) -> Self {
-        Self { error, is_told: false }
-    }
-}
-
-/// What has come, of several things that were waited for.
-enum Came {
-    Done(Result<Done, Broken>),
-    Message(Option<Result<Bytes, tonic::Status>>),
-    Searched(Answer),
-    /// Another node is used, by everybody.
-    Moved,
-    Time,
 }
 
 impl<S: Sink> Task<S> {
@@ -414,16 +387,6 @@ fn failure(error: &Error) -> Failure {
     }
 }
 
-/// A connection of its own to the node that is used by then.
-async fn connect(connection: Connection) -> Result<Done, Broken> {
-    let told = |error| Broken { error, is_told: true };
-    let node = connection.newest_node().await.map_err(told)?;
-    match node.own().await {
-        Ok(channel) => Ok(Done::Road(node, channel)),
-        Err(error) => Err(told(connection.failed(&node, error))),
-    }
-}
-
 fn searched(answer: Result<Answer, Error>) -> Answer {
     answer.unwrap_or_else(|error| Answer::NotFound(failure(&error)))
 }
@@ -439,32 +402,5 @@ impl IntoWire for Position {
             Self::Revision(revision) => wire::error::At::Revision(revision),
             Self::Log(LogPosition { commit, prepare }) => wire::error::At::Log { commit, prepare },
         }
-    }
-}
-
-async fn option<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
-    match future {
-        Some(future) => future.await,
-        None => pending().await,
-    }
-}
-
-async fn next(answers: &mut Option<Streaming<Bytes>>) -> Option<Result<Bytes, tonic::Status>> {
-    match answers {
-        Some(answers) => answers.next().await,
-        None => pending().await,
-    }
-}
-
-async fn changed(used: &mut Used) {
-    if used.changed().await.is_err() {
-        pending().await
-    }
-}
-
-async fn time(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => pending().await,
     }
 }

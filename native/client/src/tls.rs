@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName,
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use wire::connection_string::Settings as Said;
 
-use crate::settings::Unusable;
+use crate::unusable::Unusable;
 
 /// How connections are encrypted. The files are read once, when it is made.
 #[derive(Clone)]
