@@ -50,11 +50,6 @@ defmodule Penstock.LinearSubscription.Settings do
               required: true,
               doc: "Where the stream is."
             ],
-            credentials: [
-              type: EventStore.Keys.credentials(),
-              default: nil,
-              doc: "Who reads. With nil, the connection's user."
-            ],
             stream_name: [
               type:
                 {:check, &__MODULE__.target?/1,
@@ -68,6 +63,11 @@ defmodule Penstock.LinearSubscription.Settings do
               type: {:or, nil, {:check, &EventStore.Settings.filter?/1, "a Penstock.Filter"}},
               default: nil,
               doc: "Which events of `:all` are wanted; of a single stream it takes nil."
+            ],
+            credentials: [
+              type: EventStore.Keys.credentials(),
+              default: nil,
+              doc: "Who reads. With nil, the connection's user."
             ],
             restore_stream_position!: [
               type:

@@ -90,6 +90,10 @@ defmodule Penstock.Options.Complaint do
 
   defp unknown(wrong), do: "unknown option #{name(wrong)}; it takes "
   defp twice(wrong), do: "option #{name(wrong)} is given more than once"
+
+  defp got(%{type: {:secret, _, _}, got: got} = wrong) when is_atom(got) or is_number(got) or is_pid(got),
+    do: got(%{wrong | type: :any})
+
   defp got(%{type: {:secret, _, _}}), do: "got something else, which is not shown as it may be a secret"
   defp got(%{type: {:or, _, {:secret, _, _} = type}} = wrong), do: got(%{wrong | type: type})
   defp got(%{got: got, type: type, message: nil}), do: "got: #{inspect(got)}#{hint(type, got)}"

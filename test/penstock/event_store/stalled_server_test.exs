@@ -21,7 +21,7 @@ defmodule Penstock.EventStore.StalledServerTest do
     :peer.call(peer, Server, :connection_string, [server])
   end
 
-  defp settings, do: %{port: 0, data_dir: nil, fsync: :group, advertise: nil}
+  defp settings, do: %{port: 0, data_dir: nil, fsync: :group, advertise: nil, tls: nil}
 
   # Whoever opens a pipe to read waits until somebody opens it to write: so does a thread of the server that wants to read
   # the log, as on a disk that stands still, and every other one behind it.

@@ -49,7 +49,9 @@ defmodule Penstock.EventStore.TlsTest do
   end
 
   test "who speaks plainly to it is told so, and so is who encrypts to one that does not", %{server: server} do
-    assert {:error, %Error{message: message}} = refusal(hosts: ["127.0.0.1:#{Server.port(server)}"], tls: false)
+    assert {:error, %Error{message: message}} =
+             refusal(hosts: ["127.0.0.1:#{Server.port(server)}"], tls: false)
+
     assert message =~ "tls=true"
 
     %{server: plain} = start()
