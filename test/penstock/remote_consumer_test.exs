@@ -70,7 +70,14 @@ defmodule Penstock.RemoteConsumerTest do
   describe "a connection of another node" do
     setup %{node: node, uri: uri} do
       {:ok, _} = :erpc.call(node, :application, :ensure_all_started, [:penstock])
-      {:ok, far} = :erpc.call(node, GenServer, :start, [EventStore, uri, [name: Penstock.FarStore]])
+
+      {:ok, far} =
+        :erpc.call(node, GenServer, :start, [
+          EventStore,
+          EventStore.Settings.hide(uri),
+          [name: Penstock.FarStore]
+        ])
+
       :yes = :global.register_name(Penstock.FarStore, far)
       on_exit(fn -> Process.exit(far, :kill) end)
       %{connections: [far, {Penstock.FarStore, node}, {:global, Penstock.FarStore}]}
