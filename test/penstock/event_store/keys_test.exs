@@ -7,6 +7,8 @@ defmodule Penstock.EventStore.KeysTest do
   alias Penstock.{Error, Event, EventStore, LinearSubscription, Native}
   alias Penstock.EventStore.{Keys, Server, Settings}
 
+  @moduletag :capture_log
+
   @secret "secret99"
 
   defp how(options) do
