@@ -3,52 +3,47 @@
 
 Code.require_file("support.exs", __DIR__)
 
-defmodule CatchUp.Consumer do
-  use Penstock.Stage
-
-  def start_link(arguments), do: Penstock.Stage.start_link(__MODULE__, arguments)
-
-  @impl true
-  def init({parent, producer, max_demand, count}) do
-    {:consumer, {parent, count, 0}, subscribe_to: [{producer, max_demand: max_demand}]}
-  end
-
-  @impl true
-  def handle_events(events, _from, {parent, count, next}) do
-    last = next
-    next = check(events, next)
-    if last < count and next >= count, do: send(parent, {:all, count})
-    {:noreply, [], {parent, count, next}}
-  end
-
-  # A bench that loses, doubles or reorders an event measures nothing.
-  defp check([%{metadata: %{stream_revision: next}} | events], next), do: check(events, next + 1)
-  defp check([], next), do: next
-end
-
 defmodule CatchUp do
   @sizes [{"100", 100, 200_000}, {"1k", 1_000, 200_000}, {"10k", 10_000, 50_000}]
+  # The log of all streams, and these as one; what is read over TLS.
+  @all {100, 200_000}
+  @streams ["bench-1", "bench-2", "bench-3", "bench-4"]
+  @tls {1_000, 100_000}
 
   def main(arguments) do
     {options, [], []} =
       OptionParser.parse(arguments, strict: [quick: :boolean, connection: :string, stream: :string])
 
-    runs = if options[:quick], do: 3, else: 9
+    # --quick: a third of the rounds and half of the events
+    {runs, share} = if options[:quick], do: {3, 2}, else: {9, 1}
     Logger.configure(level: :warning)
     uri = options[:connection] || Bench.start_server()
     {:ok, store} = Penstock.EventStore.start_link(connection_string: uri)
     prefix = options[:stream] || "bench"
-    sizes = for {name, size, count} <- @sizes, do: {name, "#{prefix}-#{name}", size, count}
-    for {_, stream, size, count} <- sizes, do: Bench.fill(store, stream, count, size)
+
+    sizes =
+      for {name, size, count} <- @sizes,
+          do: %{
+            name: name,
+            uri: uri,
+            stream: "#{prefix}-#{name}",
+            size: size,
+            count: div(count, share),
+            ca: nil
+          }
+
+    for source <- sizes, do: Bench.fill(store, source.stream, source.count, source.size)
+    # of a server that others use, neither the log nor the certificate is known
+    more = if options[:connection], do: [], else: all(hd(sizes), share) ++ [tls(share)]
     # a server just started is slower until it has warmed up, and so is a VM
-    for {_, stream, _, count} <- sizes,
-        do: {plain(uri, stream, count), read(uri, stream, count, :decode, 1000)}
+    for source <- sizes ++ more, kind <- [beside(source), :json], do: run(kind, source)
 
     for pid <- Process.list(), do: :erlang.garbage_collect(pid)
     {idle, _} = Bench.memory()
-    results = Map.new(sizes, &measure(&1, uri, runs))
+    results = Map.new(sizes, &measure(&1, runs, [:plain, :raw, :json]))
+    more = for source <- more, do: {measure(source, runs, [beside(source), :raw]), beside(source)}
 
-    calm = for {name, size, count} <- @sizes, do: {"#{prefix}-calm-#{name}", div(count, 10), size}
+    calm = for {name, size, count} <- @sizes, do: {"#{prefix}-calm-#{name}", div(count, 10 * share), size}
 
     long =
       for _ <- 1..runs,
@@ -57,64 +52,83 @@ defmodule CatchUp do
           ms <- long_schedules(store, uri, stream, json),
           do: ms
 
-    report(results, idle, long)
+    report(results, more, idle, long)
+  end
+
+  # A server of its own, whose log holds nothing else.
+  defp all(one, share) do
+    {{size, count}, uri} = {@all, Bench.start_server()}
+    count = div(count, share)
+    {:ok, store} = Penstock.EventStore.start_link(connection_string: uri)
+    for stream <- @streams, do: Bench.fill(store, stream, div(count, length(@streams)), size)
+    all = %{name: "all_100", uri: uri, stream: :all, size: size, count: count, ca: nil}
+    [all, Map.merge(all, %{name: "merged_100", stream: @streams, one: one})]
+  end
+
+  defp tls(share) do
+    {{size, count}, {uri, ca}} = {@tls, Bench.start_tls_server()}
+    count = div(count, share)
+    {:ok, store} = Penstock.EventStore.start_link(connection_string: uri)
+    Bench.fill(store, "bench", count, size)
+    %{name: "tls_1k", uri: uri, stream: "bench", size: size, count: count, ca: ca}
   end
 
   # Alternating, so that what else the machine does hits all of them.
-  defp measure({name, stream, _size, count}, uri, runs) do
+  defp measure(%{name: name, count: count} = source, runs, kinds) do
+    kinds = if name == "100", do: kinds ++ [:one, :floor], else: kinds
+
     rounds =
       for _ <- 1..runs do
-        plain = plain(uri, stream, count)
-        raw = read(uri, stream, count, :raw, 1000)
-        json = read(uri, stream, count, :decode, 1000)
-        one = if name == "100", do: read(uri, stream, count, :raw, 1)
-        floor = if name == "100", do: floor(uri, stream, count)
-        round = %{plain: plain, raw: raw, json: json, one: one, floor: floor}
+        round = for kind <- kinds, do: {kind, run(kind, source)}
 
         IO.puts(
           "#{name}: " <>
-            for(
-              {kind, run} <- round,
-              run,
-              into: "",
-              do: "#{kind} #{speed(run)}/s #{div(run.cpu, count)} ns cpu  "
-            )
+            for({kind, run} <- round, into: "", do: "#{kind} #{speed(run)}/s #{div(run.cpu, count)} ns cpu  ")
         )
 
-        round
+        Map.new(round)
       end
 
     {name, rounds}
   end
 
+  # What it is compared with: several streams with one of as many events, all else with the plain loop.
+  defp beside(%{one: _}), do: :single
+  defp beside(_source), do: :plain
+
+  defp run(:plain, source), do: plain(source)
+  defp run(:single, %{one: one}), do: read(one, :raw, 1000)
+  defp run(:raw, source), do: read(source, :raw, 1000)
+  defp run(:json, source), do: read(source, :decode, 1000)
+  defp run(:one, source), do: read(source, :raw, 1)
+  defp run(:floor, source), do: h2_floor(source)
+
   defp speed(%{ns: ns, count: count}), do: round(count * 1.0e9 / ns)
 
-  defp plain(uri, stream, count) do
-    ["events", events | times] = example("plain_read", uri, stream, count)
+  defp plain(%{count: count} = source) do
+    ["events", events | times] = Bench.example("plain_read", arguments(source) ++ List.wrap(source.ca))
     ^count = String.to_integer(events)
     timed(times, count)
   end
 
   # What HTTP/2 alone costs: the floor under any gRPC client.
-  defp floor(uri, stream, count) do
-    ["bytes", _bytes | times] = example("h2_floor", uri, stream, count)
-    timed(times, count)
+  defp h2_floor(source) do
+    ["bytes", _bytes | times] = Bench.example("h2_floor", arguments(source))
+    timed(times, source.count)
   end
 
-  defp example(name, uri, stream, count) do
-    program = Bench.path("_build/native/release/examples/#{name}")
-    {said, 0} = System.cmd(program, [Bench.address(uri), stream, "#{count}"])
-    String.split(said)
-  end
+  defp arguments(%{uri: uri, stream: stream, count: count}),
+    do: [Bench.address(uri), if(stream == :all, do: "$all", else: stream), "#{count}"]
 
   defp timed(["ns", ns, "cpu_ns", cpu], count),
     do: %{count: count, ns: String.to_integer(ns), cpu: String.to_integer(cpu), peak: 0}
 
-  defp read(uri, stream, count, json, max_demand) do
+  defp read(%{uri: uri, stream: stream, count: count}, json, max_demand) do
     Bench.forget_peak()
     {cpu, began} = {Bench.cpu(), System.monotonic_time(:nanosecond)}
-    {:ok, producer} = start(uri, stream, json: json)
-    {:ok, consumer} = CatchUp.Consumer.start_link({self(), producer, max_demand, count})
+    {:ok, producer} = Bench.subscribe(uri, stream, json: json)
+    of = if is_binary(stream), do: :stream, else: :all
+    {:ok, consumer} = Bench.Consumer.start_link({self(), producer, max_demand, count}, of)
     receive do: ({:all, ^count} -> :ok)
     ns = System.monotonic_time(:nanosecond) - began
     cpu = Bench.cpu() - cpu
@@ -127,19 +141,15 @@ defmodule CatchUp do
   # threads would show as the producer's. The monitor sees every process that ran for a millisecond or more.
   defp long_schedules(store, uri, {stream, count, size}, json) do
     Bench.fill(store, stream, count, size)
-    {:ok, producer} = start(uri, stream, json: json, buffer_size: 2 * count, buffer_bytes: 100_000_000)
+    options = [json: json, buffer_size: 2 * count, buffer_bytes: 100_000_000]
+    {:ok, producer} = Bench.subscribe(uri, stream, options)
     await_ready(producer, count)
     :erlang.system_monitor(self(), long_schedule: 1)
-    {:ok, consumer} = CatchUp.Consumer.start_link({self(), producer, 1000, count})
+    {:ok, consumer} = Bench.Consumer.start_link({self(), producer, 1000, count})
     receive do: ({:all, ^count} -> :ok)
     :erlang.system_monitor(:undefined)
     for pid <- [consumer, producer], do: GenServer.stop(pid)
     collect(producer)
-  end
-
-  defp start(uri, stream, options) do
-    settings = [connection: uri, stream_name: stream, restore_stream_position!: fn -> :start end]
-    Penstock.LinearSubscription.start_link(settings ++ options)
   end
 
   defp await_ready(producer, count) do
@@ -158,14 +168,16 @@ defmodule CatchUp do
     end
   end
 
-  defp report(results, idle, long) do
+  defp report(results, more, idle, long) do
     for {name, _, _} <- @sizes, do: Bench.figure("raw_#{name}", ratio(results[name], :plain, :raw, :ns))
     for {name, _, _} <- @sizes, do: Bench.figure("json_#{name}", ratio(results[name], :plain, :json, :ns))
+    for {{name, rounds}, beside} <- more, do: Bench.figure(name, ratio(rounds, beside, :raw, :ns))
     Bench.figure("raw_100_demand1", ratio(results["100"], :plain, :one, :ns))
     Bench.figure("events_per_s_100", round(Bench.median(Enum.map(results["100"], &speed(&1.raw)))))
     for name <- ["100", "1k"], do: Bench.figure("cpu_#{name}", ratio(results[name], :raw, :plain, :cpu))
     Bench.figure("floor_100", ratio(results["100"], :raw, :floor, :cpu))
-    peaks = for {_, rounds} <- results, round <- rounds, run <- Map.values(round), run, do: run.peak
+    all = Enum.concat(results, for({measured, _} <- more, do: measured))
+    peaks = for {_, rounds} <- all, round <- rounds, run <- Map.values(round), do: run.peak
     Bench.figure("peak_mb", (Enum.max(peaks) - idle) / 1024)
     Bench.figure("long_schedules", length(long))
     Bench.figure("longest_schedule_ms", Enum.max([0 | long]))

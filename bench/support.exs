@@ -1,3 +1,39 @@
+defmodule Bench.Consumer do
+  @moduledoc false
+  # Counts what it is given, and tells its parent when it has had that much.
+
+  use Penstock.Stage
+
+  @doc "`{parent, producer, max_demand, count}`, and `:stream` or `:all` for what the events are of."
+  def start_link(arguments, of \\ :stream), do: Penstock.Stage.start_link(__MODULE__, {arguments, of})
+
+  @impl true
+  def init({{parent, producer, max_demand, count}, of}) do
+    state = %{parent: parent, of: of, count: count, had: 0, last: -1}
+    {:consumer, state, subscribe_to: [{producer, max_demand: max_demand}]}
+  end
+
+  @impl true
+  def handle_events(events, _from, %{count: count, had: had} = state) do
+    last = if state.of == :stream, do: follow(events, state.last), else: ascend(events, state.last)
+    now = had + length(events)
+    if had < count and now >= count, do: send(state.parent, {:all, count})
+    {:noreply, [], %{state | had: now, last: last}}
+  end
+
+  # A bench that loses, doubles or reorders an event measures nothing.
+  defp follow([%{metadata: %{stream_revision: next}} | events], last) when next == last + 1,
+    do: follow(events, next)
+
+  defp follow([], last), do: last
+
+  # What is lost of the log of all streams is missing at the end, as all of it is waited for.
+  defp ascend([%{metadata: %{prepare_position: next}} | events], last) when next > last,
+    do: ascend(events, next)
+
+  defp ascend([], last), do: last
+end
+
 defmodule Bench do
   @moduledoc false
   # What the benches share: a server in a process of its own, streams to read, and the figures.
@@ -8,6 +44,12 @@ defmodule Bench do
   def start_server(arguments \\ ["--memory"]) do
     {_port, "listening " <> address} = start("bin/server", ["--port", "0" | arguments])
     "esdb://#{address}?tls=false"
+  end
+
+  @doc "The same over TLS: its connection string, and the file of the certificate to trust."
+  def start_tls_server do
+    {port, "listening " <> address} = start("bin/server", ["--port", "0", "--memory", "--tls", "self-made"])
+    receive do: ({^port, {:data, {:eol, "ca " <> file}}} -> {"esdb://#{address}?tlsCaFile=#{file}", file})
   end
 
   @doc "Starts any program the same way: its port, and the first line that it prints."
@@ -51,6 +93,18 @@ defmodule Bench do
   def body(size) do
     head = ~s({"order":4711,"customer":"c-81","total":99.5,"paid":true,"note":")
     head <> String.duplicate("x", max(size - byte_size(head) - 2, 0)) <> ~s("})
+  end
+
+  @doc "What one of the example programs of the client says, in words."
+  def example(name, arguments) do
+    {said, 0} = System.cmd(path("_build/native/release/examples/#{name}"), arguments)
+    String.split(said)
+  end
+
+  @doc "A producer of a stream from its start."
+  def subscribe(uri, stream, options) do
+    settings = [connection: uri, stream_name: stream, restore_stream_position!: fn -> :start end]
+    Penstock.LinearSubscription.start_link(Keyword.merge(settings, options))
   end
 
   @doc "Makes sure that the stream holds at least `count` events of this size."

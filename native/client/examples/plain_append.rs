@@ -3,14 +3,17 @@
 //! ```text
 //! plain_append HOST:PORT CLIENTS CONNECTIONS WAY MS           appends of one event of 100 B, each client to its stream
 //! plain_append HOST:PORT fill STREAM EVENTS STREAMS           a tenth of EVENTS of 100 B to STREAM, the others to STREAMS more
+//! plain_append HOST:PORT fill STREAM EVENTS                   all of EVENTS to STREAM
+//! plain_append HOST:PORT paced STREAM EVENTS US               events of 100 B, each US microseconds after the last was answered
 //! ```
 //!
 //! WAY is `append`, a call for each, or `batch`, a call of `BatchAppend` that each client keeps open. Prints
-//! `appends N ns N p50_ns N p99_ns N`.
+//! `appends N ns N p50_ns N p99_ns N`; `paced` prints when it began each append, in a line of its own, in ns of the system's
+//! clock.
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -29,8 +32,7 @@ use wire::proto::{Empty, StreamIdentifier, Uuid as WireUuid};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str =
-    "usage: plain_append HOST:PORT (CLIENTS CONNECTIONS append|batch MS | fill STREAM EVENTS STREAMS)";
+const USAGE: &str = "usage: plain_append HOST:PORT (CLIENTS CONNECTIONS append|batch MS | fill STREAM EVENTS [STREAMS] | paced STREAM EVENTS US)";
 /// Events of a batch of `fill`, and how many batches it has under way.
 const FILLED: u64 = 100;
 const UNDER_WAY: u64 = 64;
@@ -42,7 +44,16 @@ async fn main() -> Result<(), Failure> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         [address, "fill", stream, events, streams] => {
-            fill(address, stream, events.parse()?, streams.parse()?).await
+            let (events, streams) = (events.parse()?, streams.parse()?);
+            fill(address, events, |number| match number % 10 {
+                0 => (*stream).to_owned(),
+                _ => format!("{stream}-{}", number % u64::max(streams, 1)),
+            })
+            .await
+        }
+        [address, "fill", stream, events] => fill(address, events.parse()?, |_| (*stream).to_owned()).await,
+        [address, "paced", stream, events, us] => {
+            paced(address, stream, events.parse()?, Duration::from_micros(us.parse()?)).await
         }
         [address, clients, connections, way @ ("append" | "batch"), ms] => {
             let time = Duration::from_millis(ms.parse()?);
@@ -170,21 +181,33 @@ impl Batches {
     }
 }
 
-/// Every tenth batch goes to the one stream, the others to many streams in turn.
-async fn fill(address: &str, stream: &str, events: u64, streams: u64) -> Result<(), Failure> {
+/// So many events in batches, of which `name` says the stream by their number.
+async fn fill(address: &str, events: u64, name: impl Fn(u64) -> String) -> Result<(), Failure> {
     let mut batches = Batches::open(&mut connect(address).await?).await?;
     for number in 0..events.div_ceil(FILLED) {
-        let name = match number % 10 {
-            0 => stream.to_owned(),
-            _ => format!("{stream}-{}", number % streams.max(1)),
-        };
-        batches.send(name.into(), FILLED.min(events - number * FILLED)).await?;
+        batches.send(name(number).into(), FILLED.min(events - number * FILLED)).await?;
         if number >= UNDER_WAY {
             batches.answer().await?;
         }
     }
     for _ in 0..UNDER_WAY.min(events.div_ceil(FILLED)) {
         batches.answer().await?;
+    }
+    Ok(())
+}
+
+/// One event after the other, with time in between for what waits for them.
+async fn paced(address: &str, stream: &str, events: usize, pause: Duration) -> Result<(), Failure> {
+    let mut client = connect(address).await?;
+    let stream = Bytes::from(stream.to_owned());
+    let mut times = Vec::with_capacity(events);
+    for _ in 0..events {
+        tokio::time::sleep(pause).await;
+        times.push(SystemTime::now());
+        append(&mut client, stream.clone()).await?;
+    }
+    for time in times {
+        println!("{}", time.duration_since(SystemTime::UNIX_EPOCH)?.as_nanos());
     }
     Ok(())
 }

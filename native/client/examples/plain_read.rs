@@ -1,9 +1,11 @@
 //! What reading costs at least: a tonic and prost loop that does nothing with the events.
 //!
-//! `plain_read HOST:PORT STREAM COUNT` prints `events N ns N cpu_ns N`: wall time from the call to the last event, and
-//! the process's CPU time in between.
+//! `plain_read HOST:PORT STREAM COUNT [CA]` prints `events N ns N cpu_ns N`: wall time from the call to the last event, and
+//! the process's CPU time in between. STREAM is `$all` for the log of all streams. With CA, a file, it connects over TLS.
 
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -13,16 +15,19 @@ use wire::proto::streams::read_resp::Content;
 use wire::proto::streams::streams_client::StreamsClient;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = || arguments.next().ok_or("usage: plain_read HOST:PORT STREAM COUNT");
+    let mut next = || arguments.next().ok_or("usage: plain_read HOST:PORT STREAM COUNT [CA]");
     let (address, stream, count) = (next()?, next()?, next()?.parse::<u64>()?);
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?
         .tcp_nodelay(true)
         .initial_stream_window_size(support::WINDOW)
         .initial_connection_window_size(support::WINDOW);
-    let mut client =
-        StreamsClient::new(endpoint.connect().await?).max_decoding_message_size(17 * 1024 * 1024);
+    let channel = match arguments.next() {
+        Some(ca) => endpoint.connect_with_connector(tls::Connector::trusting(&ca)?).await?,
+        None => endpoint.connect().await?,
+    };
+    let mut client = StreamsClient::new(channel).max_decoding_message_size(17 * 1024 * 1024);
 
     let (began, cpu) = (Instant::now(), cpu()?);
     let mut answers = client.read(support::request(stream, count)).await?.into_inner();
@@ -38,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// User and system time of all threads.
-fn cpu() -> Result<Duration, Box<dyn Error>> {
+fn cpu() -> Result<Duration, Box<dyn Error + Send + Sync>> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let after_name = stat.rsplit(')').next().ok_or("/proc/self/stat has no name")?;
     let ticks: u64 =
