@@ -2,8 +2,17 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["streams", "persistent", "gossip", "operations", "server_features"]
-        .map(|name| format!("{name}.proto"));
+    let files = [
+        "streams",
+        "persistent",
+        "gossip",
+        "operations",
+        "server_features",
+        "users",
+        "monitoring",
+        "redaction",
+    ]
+    .map(|name| format!("{name}.proto"));
     let descriptors = protox::compile(files, ["proto"])?;
     tonic_prost_build::configure()
         .bytes(".")

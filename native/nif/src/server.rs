@@ -302,7 +302,7 @@ fn describe<'a>(env: Env<'a>, failed: &StartError, wanted: &Held) -> Term<'a> {
     let (reason, detail) = match failed {
         StartError::PortInUse { .. } => (Reason::AddressInUse, atoms::port()),
         StartError::Address { .. } => (Reason::InvalidArgument, atoms::port()),
-        StartError::Tls(_) => (Reason::InvalidArgument, atoms::option()),
+        StartError::Tls(_) | StartError::ClusterOnDisk => (Reason::InvalidArgument, atoms::option()),
         StartError::Storage(_) => (Reason::Internal, atoms::port()),
         StartError::DataInUse { .. } => (Reason::DataDirInUse, atoms::data_dir()),
         StartError::DataUnusable { .. } => (Reason::DataDirUnusable, atoms::data_dir()),

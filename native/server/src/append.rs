@@ -1,6 +1,6 @@
 //! `Streams.Append`.
 
-use store_core::{Answer as Written, Expected};
+use store_core::{Answer as Written, Expected, Right};
 use tonic::Status;
 use wire::proto::Empty;
 use wire::proto::streams::append_req::options::ExpectedStreamRevision;
@@ -19,10 +19,12 @@ use crate::target::{expected_revision, stream_name};
 
 /// Appends what is sent up to the end of the requests.
 pub async fn append(context: Context, mut requests: Requests<AppendReq>) -> Result<Answers, Status> {
+    context.check_leader()?;
     let Some(Content::Options(options)) = requests.next().await?.and_then(|request| request.content) else {
         return Err(fault::handler());
     };
     let (name, asked, expected) = target(options)?;
+    context.allow(&name, Right::Write).await?;
     let mut proposal = Proposal::new(requests.allowance(), name.len())?;
     while let Some(request) = requests.next().await? {
         let Some(Content::ProposedMessage(event)) = request.content else { return Err(fault::handler()) };
@@ -30,7 +32,7 @@ pub async fn append(context: Context, mut requests: Requests<AppendReq>) -> Resu
     }
     let (command, held) = proposal.into_command(name, expected);
     let appended =
-        context.node.engine.write(command, Some(held), context.caller.deadline).await.map_err(fault::of)?;
+        context.node.write(command, Some(held), context.caller.deadline).await.map_err(fault::of)?;
     Ok(Answers::one(&AppendResp { result: Some(answer(appended, asked)) }))
 }
 

@@ -11,11 +11,14 @@ use server::{Advertised, Fsync, Options, SEGMENT, SEGMENTS, Storage, Tls};
 
 /// The port that clients try first.
 const PORT: u16 = 2113;
+/// How many nodes a cluster may have.
+const NODES: RangeInclusive<usize> = 2..=9;
 
 /// What the command says of itself.
 pub const USAGE: &str = "\
 usage: server [--port N] [--data DIR [--fsync WHEN] [--segment BYTES] | --memory]
-              [--advertise HOST[:PORT]] [--insecure | --tls CERT KEY | --tls self-made]
+              [--advertise HOST[:PORT]] [--insecure | [--tls CERT KEY | --tls self-made]
+              [--users]] [--system-projections] [--cluster N]
        server --check DIR
 
 An EventStoreDB-compatible server on 127.0.0.1.
@@ -35,26 +38,38 @@ An EventStoreDB-compatible server on 127.0.0.1.
   --advertise HOST[:PORT]
                  tell clients that the server is at HOST, a name or an IP address,
                  and PORT (default: where it listens)
-  --insecure     take calls that are not encrypted (the default)
+  --insecure     take calls that are not encrypted, from everybody (the default)
   --tls CERT KEY take encrypted calls only, with the certificates in the file CERT,
                  the server's own first, and the key in the file KEY (PEM)
   --tls self-made
                  the same with a certificate that is made now, for localhost,
                  127.0.0.1, ::1 and the advertised host. Clients trust the one in
                  the file that is named, which lasts as long as the server
+  --users        take calls only from users. At first there are admin and ops, each
+                 with the password changeit; without --tls passwords can be read
+                 on the way
+  --system-projections
+                 keep the streams $ce-CATEGORY, $et-TYPE, $streams and
+                 $category-CATEGORY: links to what is appended
+  --cluster N    be a cluster of N nodes, from 2 to 9, on as many ports from --port
+                 on, in this one process and in memory: for tests of clients. One of
+                 them leads; `POST /admin/node/resign` and `/admin/shutdown` say
+                 otherwise
   --check DIR    read everything in the folder DIR and change nothing: say what is
                  whole, and what is damaged and where. Ends with 0 if all is whole.
                  No server may have the folder open
   --help         show this
 
-Prints `listening 127.0.0.1:PORT` once it answers, then `ca FILE` if it made a
+Prints `listening 127.0.0.1:PORT` once it answers, for each node, then `ca FILE` if it made a
 certificate, and ends on SIGTERM or SIGINT.
 ";
 
 /// What is asked for.
 pub enum Asked {
     /// A server.
-    Start(Options),
+    Start(Box<Options>),
+    /// A cluster of so many.
+    Cluster(Box<Options>, usize),
     /// To read all that is in a folder.
     Check(PathBuf),
     /// The text above.
@@ -79,7 +94,10 @@ pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, Str
     match (given.check.take(), count) {
         (Some(folder), 1) => Ok(Asked::Check(folder)),
         (Some(_), _) => Err("--check goes with no other option".to_owned()),
-        (None, _) => given.options().map(Asked::Start),
+        (None, _) => match given.cluster {
+            Some(size) => given.options().map(|options| Asked::Cluster(Box::new(options), size)),
+            None => given.options().map(|options| Asked::Start(Box::new(options))),
+        },
     }
 }
 
@@ -94,6 +112,9 @@ struct Given {
     advertise: Option<Advertised>,
     insecure: bool,
     tls: Option<Certificate>,
+    users: bool,
+    system_projections: bool,
+    cluster: Option<usize>,
     check: Option<PathBuf>,
 }
 
@@ -109,6 +130,9 @@ impl Given {
         match option {
             "--memory" => self.memory = true,
             "--insecure" => self.insecure = true,
+            "--users" => self.users = true,
+            "--system-projections" => self.system_projections = true,
+            "--cluster" => self.cluster = Some(number(option, NODES, "number of nodes", arguments)?),
             "--port" => self.port = Some(number(option, 0..=65_535, "number", arguments)?),
             "--data" => self.data = Some(PathBuf::from(value(option, "a folder", arguments)?)),
             "--fsync" => {
@@ -148,8 +172,13 @@ impl Given {
                 return Err(format!("{option} needs --data"));
             }
         }
-        if self.insecure && self.tls.is_some() {
-            return Err("--insecure and --tls exclude each other".to_owned());
+        for (given, option) in [(self.tls.is_some(), "--tls"), (self.users, "--users")] {
+            if given && self.insecure {
+                return Err(format!("--insecure and {option} exclude each other"));
+            }
+        }
+        if self.cluster.is_some() && self.data.is_some() {
+            return Err("--cluster and --data exclude each other: clusters are for tests".to_owned());
         }
         let storage = match (self.data, self.memory) {
             (Some(_), true) => return Err("--data and --memory exclude each other".to_owned()),
@@ -170,6 +199,8 @@ impl Given {
             segment: self.segment.unwrap_or(SEGMENT),
             advertise: self.advertise,
             tls,
+            users: self.users,
+            system_projections: self.system_projections,
             ..Options::new(address, storage)
         })
     }

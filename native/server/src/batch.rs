@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use store_core::Right;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -55,6 +56,7 @@ struct Call {
 
 /// Appends batches until the client has no more.
 pub async fn batch_append(context: Context, requests: Requests<BatchAppendReq>) -> Result<Answers, Status> {
+    context.check_leader()?;
     let (answers, receiver) = mpsc::channel(WAITING);
     let call = Call {
         context,
@@ -191,8 +193,13 @@ impl Call {
     async fn append(&self, batch: Batch) -> Result<store_core::Answer, Problem> {
         let name = name(batch.options.stream_identifier.as_ref())?;
         let (command, held) = batch.proposal.into_command(name, expected(&batch.options)?);
-        let Context { node, caller } = &self.context;
-        node.engine.write(command, Some(held), caller.deadline).await.map_err(Problem::Refused)
+        let Context { node, caller, .. } = &self.context;
+        match self.context.allow(command.stream(), Right::Write).await {
+            Ok(()) => {}
+            Err(status) if status.code() == Code::PermissionDenied => return Err(Problem::Denied),
+            Err(status) => return Err(Problem::bad(status.message())),
+        }
+        node.write(command, Some(held), caller.deadline).await.map_err(Problem::Refused)
     }
 }
 

@@ -10,8 +10,8 @@ use wire::proto::streams::batch_append_resp::success::{CurrentRevisionOption, Po
 use wire::proto::streams::batch_append_resp::{Result as Outcome, Success};
 use wire::proto::wrong_expected_version::{CurrentStreamRevisionOption, ExpectedStreamPositionOption};
 use wire::proto::{
-    AllStreamPosition, BadRequest, MaximumAppendSizeExceeded, StreamDeleted, StreamIdentifier, Timeout,
-    Unknown, Uuid, WrongExpectedVersion,
+    AccessDenied, AllStreamPosition, BadRequest, MaximumAppendSizeExceeded, StreamDeleted, StreamIdentifier,
+    Timeout, Unknown, Uuid, WrongExpectedVersion,
 };
 
 use crate::target::expected_revision;
@@ -27,6 +27,8 @@ pub enum Problem {
     TooLarge,
     /// There is no room to keep it until it is whole.
     NoRoom(String),
+    /// Whoever asks may not.
+    Denied,
     /// The store refused it.
     Refused(Fault),
 }
@@ -106,6 +108,7 @@ fn error(problem: Problem) -> google::rpc::Status {
     match problem {
         Problem::BadRequest(message) => status(Code::InvalidArgument, "BadRequest", &BadRequest { message }),
         Problem::Timeout => status(Code::DeadlineExceeded, "Timeout", &Timeout {}),
+        Problem::Denied => status(Code::PermissionDenied, "AccessDenied", &AccessDenied {}),
         Problem::TooLarge => {
             let detail = MaximumAppendSizeExceeded { max_append_size: MAX_APPEND as u32 };
             status(Code::InvalidArgument, "MaximumAppendSizeExceeded", &detail)

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::idle::Awaited;
 use crate::node::Node;
-use crate::orders::{Receiver, Resets, Waiting, told, told_to_stop};
+use crate::orders::{Receiver, Resets, Waiting, frozen, told, told_to_stop};
 use crate::requests::Watched;
 use crate::route;
 
@@ -56,6 +56,7 @@ pub async fn serve(
 ) -> Option<Again> {
     let mut connections = JoinSet::new();
     let mut exhausted = false;
+    let mut thawed = orders.clone();
     loop {
         tokio::select! {
             () = told_to_stop(&mut orders) => break,
@@ -68,7 +69,11 @@ pub async fn serve(
                     tracing::error!(%error, "a connection failed");
                 }
             }
-            accepted = listener.accept() => match accepted {
+            // Whoever connects to one that stands still waits, as with a process that does.
+            accepted = async {
+                frozen(&mut thawed, false).await;
+                listener.accept().await
+            } => match accepted {
                 Ok((socket, _)) => {
                     exhausted = false;
                     let cuts = orders.borrow().cuts;
@@ -104,6 +109,11 @@ async fn connection(
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let Some(tls) = tls else { return http(socket, node, orders, cuts).await };
+    let mut thawed = orders.clone();
+    tokio::select! {
+        () = frozen(&mut thawed, false) => {}
+        _ = told(&mut orders, cuts) => return,
+    }
     let agreed = tokio::select! {
         agreed = tokio::time::timeout(FIRST_WORD, tls.accept(socket)) => agreed,
         _ = told(&mut orders, cuts) => return,
@@ -143,14 +153,27 @@ async fn http(
     let io = TokioIo::new(Awaited::new(socket, FIRST_WORD));
     let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        told = told(&mut orders, cuts) => {
-            if told.cuts > cuts {
-                return;
+    let mut standing = orders.clone();
+    let ended = loop {
+        // Nobody looks at the connection meanwhile, not even at what HTTP/2 asks.
+        let stopped = tokio::select! {
+            told = told(&mut orders, cuts) => Some(told),
+            () = frozen(&mut standing, false) => None,
+        };
+        if stopped.is_some_and(|told| told.cuts > cuts || told.frozen) {
+            return;
+        }
+        let mut freezing = standing.clone();
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = frozen(&mut freezing, true) => {}
+            told = told(&mut orders, cuts) => {
+                if told.cuts > cuts {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+                break connection.await;
             }
-            connection.as_mut().graceful_shutdown();
-            connection.await
         }
     };
     if let Err(error) = ended {

@@ -1,6 +1,6 @@
 //! `Streams.Delete` and `Streams.Tombstone`. Here a wrong expectation is an error, unlike with an append.
 
-use store_core::{Answer, Command, Expected};
+use store_core::{Answer, Command, Expected, Right};
 use tonic::{Code, Status};
 use wire::proto::Empty;
 use wire::proto::streams::{
@@ -60,8 +60,10 @@ pub async fn tombstone(context: Context, request: TombstoneReq) -> Result<Answer
 
 /// The position of what says that the stream is deleted.
 async fn run(context: &Context, command: Command, expected: Expected) -> Result<Option<u64>, Status> {
+    context.check_leader()?;
     let name = command.stream().to_owned();
-    let written = context.node.engine.write(command, None, context.caller.deadline).await;
+    context.allow(&name, Right::Delete).await?;
+    let written = context.node.write(command, None, context.caller.deadline).await;
     match written.map_err(fault::of)? {
         Answer::Done { position, .. } => Ok(position),
         Answer::Wrong { current } => Err(wrong_version(&name, expected, current)),

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use store_core::{Answer, Command, Expected, Fault, StorageError, Store, Ticks};
+use store_core::{Answer, Command, Fault, StorageError, Store, Ticks};
 use store_disk::{Fetcher, OpenError, Opened, Remover, without_waiting};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -110,22 +110,30 @@ impl Engine {
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Puts a system event into a new log: clients that look for one find it.
-    pub async fn furnish(self: &Arc<Self>) -> Result<(), Fault> {
-        if !self.read(|store, _| Ok(store.is_new())).await? {
-            return Ok(());
-        }
-        let statistics = Command::SetMetadata {
-            stream: "$stats".to_owned(),
-            expected: Expected::NoStream,
-            metadata: "{\"$maxAge\":86400}".to_owned(),
-        };
-        self.write(statistics, None, None).await.map(|_| ())
-    }
-
     /// The end of the log; 0 when the server is shutting down.
     pub async fn head(self: &Arc<Self>) -> u64 {
         self.read(|store, _| Ok(store.head())).await.unwrap_or_default()
+    }
+
+    /// The end of the log of a store in memory; 0 when the server is shutting down.
+    pub fn head_now(&self) -> u64 {
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        store.as_ref().map_or(0, Store::head)
+    }
+
+    /// Takes over what another store has more than this one, which is a part of it. Both are in memory.
+    ///
+    /// # Errors
+    /// When one of them is shutting down.
+    pub fn copy(&self, from: &Self) -> Result<(), Fault> {
+        let position = self.head_now();
+        let change = from.look(|store, _| store.since(position))?;
+        let rows = change.streams.clone();
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        store.as_mut().ok_or_else(closed)?.apply(change);
+        drop(store);
+        self.watchers.tell_of(&rows);
+        Ok(())
     }
 
     /// Lets go of the store, whoever still waits for it.

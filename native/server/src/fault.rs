@@ -54,6 +54,27 @@ pub fn missing_metadata(property: &str) -> Status {
     )
 }
 
+/// Whoever calls may not do that.
+pub fn access_denied() -> Status {
+    exception(Code::PermissionDenied, "Access Denied".to_owned(), "access-denied", &[])
+}
+
+/// Only the leader does that, and it is there.
+pub fn not_leader(host: &str, port: u16) -> Status {
+    let fields = [("leader-endpoint-host", host), ("leader-endpoint-port", &*port.to_string())];
+    exception(Code::NotFound, "Leader info available".to_owned(), "not-leader", &fields)
+}
+
+/// Nobody can do that now.
+pub fn not_ready() -> Status {
+    Status::unavailable("Server Is Not Ready")
+}
+
+/// A subscription that is ended on purpose.
+pub fn dropped() -> Status {
+    Status::unavailable("the subscription was dropped on purpose")
+}
+
 /// There is no room for more of a request.
 pub fn exhausted(exhausted: Exhausted) -> Status {
     Status::resource_exhausted(format!("This request is refused: {exhausted}."))
@@ -82,6 +103,7 @@ pub fn of(fault: Fault) -> Status {
         Fault::InvalidPosition => Status::unknown("Unexpected ReadAllResult: InvalidPosition"),
         Fault::AheadOfLog => Status::unknown("Unexpected ReadAllResult: Error"),
         Fault::Late => late(),
+        Fault::NotReady => not_ready(),
         Fault::Storage(error) => Status::internal(error.to_string()),
     }
 }

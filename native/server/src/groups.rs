@@ -1,23 +1,48 @@
 //! `PersistentSubscriptions` of a server that has no groups: each is missing, wherever it is looked for.
 //!
-//! There are no groups yet, and `Create` is not implemented; what clients ask when they clean up is answered.
+//! There are no groups yet, and `Create` says so; what clients ask when they clean up is answered.
 
+use store_core::Right;
 use tonic::{Code, Status};
 use wire::proto::persistent_subscriptions::list_req::options::ListOption;
 use wire::proto::persistent_subscriptions::list_req::stream_option::StreamOption as ListedStream;
 use wire::proto::persistent_subscriptions::read_req::Content;
 use wire::proto::persistent_subscriptions::{
-    DeleteReq, GetInfoReq, ListReq, ReadReq, ReplayParkedReq, UpdateReq, delete_req, get_info_req, read_req,
-    replay_parked_req, update_req,
+    CreateReq, DeleteReq, GetInfoReq, ListReq, ReadReq, ReplayParkedReq, UpdateReq, delete_req, get_info_req,
+    read_req, replay_parked_req, update_req,
 };
 use wire::proto::{Empty, StreamIdentifier};
 
 use crate::answers::Answers;
 use crate::fault;
+use crate::node::Context;
 use crate::requests::Requests;
 use crate::target::stream_name;
 
 const ALL: &str = "$all";
+
+/// What whoever manages groups is answered, if that is who asks and this server is asked for it: of a cluster only the
+/// leader is, whether the caller says so or not.
+pub fn managed(context: &Context, answer: impl FnOnce() -> Status) -> Status {
+    match context.node.must_lead().and_then(|()| context.identity.operates()) {
+        Ok(()) => answer(),
+        Err(refused) => refused,
+    }
+}
+
+/// What whoever asks for a group is answered.
+pub fn informed(context: &Context, answer: impl FnOnce() -> Status) -> Status {
+    match context.identity.operates() {
+        Ok(()) if context.node.leads() => answer(),
+        Ok(()) => fault::not_ready(),
+        Err(refused) => refused,
+    }
+}
+
+/// `Create`.
+pub fn create(_request: CreateReq) -> Status {
+    Status::unimplemented("Method is unimplemented.")
+}
 
 /// `List`.
 pub fn list(request: ListReq) -> Status {
@@ -71,13 +96,20 @@ pub fn update(request: UpdateReq) -> Status {
 }
 
 /// `Read`. A call without requests ends well.
-pub async fn read(mut requests: Requests<ReadReq>) -> Result<Answers, Status> {
+pub async fn read(context: Context, mut requests: Requests<ReadReq>) -> Result<Answers, Status> {
+    context.node.must_lead()?;
     let Some(first) = requests.next().await? else { return Ok(Answers::new(tokio_stream::empty())) };
     let Some(Content::Options(options)) = first.content else { return Err(fault::handler()) };
     if options.uuid_option.is_none() || options.group_name.is_empty() {
         return Err(fault::handler());
     }
-    Err(missing_on(options.stream_option.map(Source::from), &options.group_name))
+    let source = options.stream_option.map(Source::from);
+    let stream = match &source {
+        Some(Source::Stream(identifier)) => stream_name(Some(identifier))?,
+        Some(Source::All(_)) | None => ALL.to_owned(),
+    };
+    context.allow(&stream, Right::Read).await?;
+    Err(missing_on(source, &options.group_name))
 }
 
 /// What a group consumes.

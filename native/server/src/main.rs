@@ -4,11 +4,12 @@ mod arguments;
 mod stderr;
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use arguments::{Asked, USAGE};
-use server::{Options, Server};
+use server::{Cluster, Options, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The exit status of a command that was called wrongly.
@@ -21,13 +22,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Asked::Check(folder)) => check(&folder),
-        Ok(Asked::Start(options)) => match serve(options) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                say(std::io::stderr(), &format!("server: {error}\n"));
-                ExitCode::FAILURE
-            }
-        },
+        Ok(Asked::Start(options)) => done(serve(vec![*options])),
+        Ok(Asked::Cluster(options, size)) => done(nodes(&options, size).and_then(serve)),
         Err(wrong) => {
             say(std::io::stderr(), &format!("server: {wrong}\n\n{USAGE}"));
             ExitCode::from(MISUSED)
@@ -60,26 +56,67 @@ fn lines(before: &str, lines: &[String]) -> String {
     lines.iter().map(|line| format!("{before}{line}\n")).collect()
 }
 
-fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+fn done(outcome: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(std::io::stderr(), &format!("server: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the nodes of a cluster are started with: ports one after another, unless each takes a free one.
+fn nodes(options: &Options, size: usize) -> Result<Vec<Options>, Box<dyn std::error::Error>> {
+    let cluster = Cluster::new();
+    let ports = (0..size).map(|index| match options.address.port() {
+        0 => Ok(0),
+        port => u16::try_from(usize::from(port) + index).map_err(|_| "there are no such ports"),
+    });
+    let node = |port| {
+        let address = SocketAddr::new(options.address.ip(), port);
+        Options { address, cluster: Some(cluster.clone()), ..options.clone() }
+    };
+    ports.map(|port| Ok(node(port?))).collect()
+}
+
+fn serve(options: Vec<Options>) -> Result<(), Box<dyn std::error::Error>> {
     tracing::subscriber::set_global_default(stderr::Stderr)?;
     run(options)
 }
 
 #[tokio::main]
-async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(options: Vec<Options>) -> Result<(), Box<dyn std::error::Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut server = Server::start(options).await?;
+    let mut servers = Vec::with_capacity(options.len());
+    for options in options {
+        servers.push(Server::start(options).await?);
+    }
     let mut out = std::io::stdout();
-    writeln!(out, "listening {}", server.local_addr())?;
-    if let Some(file) = server.ca_file() {
+    for server in &servers {
+        writeln!(out, "listening {}", server.local_addr())?;
+    }
+    if let Some(file) = servers.first().and_then(Server::ca_file) {
         writeln!(out, "ca {}", file.display())?;
     }
     out.flush()?;
+    // Of a cluster, some may end before others.
+    let all_ended = async {
+        for server in &mut servers {
+            server.ended().await?;
+        }
+        Ok::<_, server::Ended>(())
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        ended = server.ended() => return Ok(ended?),
+        ended = all_ended => return Ok(ended?),
     }
-    server.shutdown().await;
+    for server in &servers {
+        server.stop();
+    }
+    for server in servers {
+        server.shutdown().await;
+    }
     Ok(())
 }

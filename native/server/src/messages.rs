@@ -87,6 +87,11 @@ impl Messages {
         self.0.len()
     }
 
+    /// Forgets what is beyond so many bytes, be it a part of a message.
+    pub fn cut(&mut self, bytes: usize) {
+        self.0.truncate(bytes);
+    }
+
     /// Their bytes.
     pub fn into_bytes(self) -> Bytes {
         self.0.into()

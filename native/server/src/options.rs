@@ -8,6 +8,7 @@ use store_disk::{Fsync, SEGMENT};
 use thiserror::Error;
 
 use crate::advertise::Advertised;
+use crate::cluster::Cluster;
 use crate::tls::{Tls, TlsError};
 
 /// Where events are kept.
@@ -34,6 +35,12 @@ pub struct Options {
     pub advertise: Option<Advertised>,
     /// With what it encrypts; without, it does not, and takes none that is encrypted.
     pub tls: Option<Tls>,
+    /// Whether only those may call whom it knows: `admin` and `ops` at first, each with the password `changeit`.
+    pub users: bool,
+    /// Whether it keeps the streams of the system projections.
+    pub system_projections: bool,
+    /// The cluster that it is a node of.
+    pub cluster: Option<Cluster>,
 }
 
 impl Options {
@@ -41,7 +48,17 @@ impl Options {
     #[must_use]
     pub fn new(address: SocketAddr, storage: Storage) -> Self {
         let (fsync, segment) = (Fsync::default(), SEGMENT);
-        Self { address, storage, fsync, segment, advertise: None, tls: None }
+        Self {
+            address,
+            storage,
+            fsync,
+            segment,
+            advertise: None,
+            tls: None,
+            users: false,
+            system_projections: false,
+            cluster: None,
+        }
     }
 }
 
@@ -65,6 +82,9 @@ pub enum StartError {
     /// There is no certificate to encrypt with.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A node of a cluster keeps its events in memory.
+    #[error("a node of a cluster keeps its events in memory: clusters are for tests")]
+    ClusterOnDisk,
     /// The storage failed at once.
     #[error("{0}")]
     Storage(String),

@@ -1,4 +1,4 @@
-//! What a running server is told: to end, to cut its connections, or to begin anew.
+//! What a running server is told: to end, to stand still, to cut its connections, or to begin anew.
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -7,6 +7,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub struct Orders {
     /// Whether to end.
     pub stop: bool,
+    /// Whether to stand still: connections stay, and nothing is read from them or written to them.
+    pub frozen: bool,
     /// How many times connections were to be cut.
     pub cuts: u64,
 }
@@ -42,5 +44,12 @@ pub async fn told_to_stop(orders: &mut Receiver) {
 /// that nobody is left to say so means to end.
 pub async fn told(orders: &mut Receiver, cuts: u64) -> Orders {
     let told = orders.wait_for(|orders| orders.stop || orders.cuts > cuts).await;
-    told.map_or(Orders { stop: true, cuts }, |orders| *orders)
+    told.map_or(Orders { stop: true, frozen: false, cuts }, |orders| *orders)
+}
+
+/// Waits until told to stand still, or to go on. That nobody is left to say so means to end, which is told elsewhere.
+pub async fn frozen(orders: &mut Receiver, frozen: bool) {
+    if orders.wait_for(|orders| orders.frozen == frozen).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

@@ -1,6 +1,6 @@
 //! `Streams.Read`: what is asked for, and whether it can be.
 
-use store_core::{Direction, LAST_REVISION};
+use store_core::{Direction, LAST_REVISION, Right};
 use tonic::Status;
 use wire::proto::streams::ReadReq;
 use wire::proto::streams::read_req::Options;
@@ -19,6 +19,8 @@ use crate::node::Context;
 use crate::target::stream_name;
 use crate::{fault, filtered, reading, subscription};
 
+/// What reading the log takes the rights of.
+const ALL: &str = "$all";
 const OPTIONS: &str = "EventStore.Client.Streams.ReadReq+Types+Options";
 
 /// Answers a read or a subscription.
@@ -43,17 +45,24 @@ pub async fn read(context: Context, request: ReadReq) -> Result<Answers, Status>
         ids,
         control: options.control_option.is_some_and(|option| option.compatibility >= 1),
     };
+    let subscription = !matches!(options.count_option, Some(CountOption::Count(_)));
+    if let Err(refused) = context.check_leader() {
+        return if subscription { Ok(subscription::refused(refused)) } else { Err(refused) };
+    }
+    let name = match source {
+        StreamOption::Stream(stream) => stream_name(stream.stream_identifier.as_ref())?,
+        StreamOption::All(_) => ALL.to_owned(),
+    };
+    context.allow(&name, Right::Read).await?;
     let filter = match &options.filter_option {
         Some(FilterOption::Filter(filter)) => Some(Filter::new(filter.clone()).await?),
         _ => None,
     };
-    match (source, options.count_option) {
-        (StreamOption::Stream(stream), Some(CountOption::Count(count))) => {
-            reading::stream(engine, stream_name(stream.stream_identifier.as_ref())?, form, count).await
+    let answers = match (source, options.count_option) {
+        (StreamOption::Stream(_), Some(CountOption::Count(count))) => {
+            reading::stream(engine, name, form, count).await
         }
-        (StreamOption::Stream(stream), _) => {
-            subscription::stream(engine, stream_name(stream.stream_identifier.as_ref())?, form).await
-        }
+        (StreamOption::Stream(_), _) => subscription::stream(engine, name, form).await,
         (StreamOption::All(_), Some(CountOption::Count(count))) => {
             reading::all(engine, form, filter, count).await
         }
@@ -61,7 +70,8 @@ pub async fn read(context: Context, request: ReadReq) -> Result<Answers, Status>
             Some(filter) => filtered::all(engine, form, filter).await,
             None => subscription::all(engine, form).await,
         },
-    }
+    };
+    Ok(context.node.troubles.befall(answers?, subscription))
 }
 
 fn ids(options: &Options) -> Result<Ids, Status> {

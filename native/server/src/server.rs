@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use store_core::Store;
+use store_core::{Command, Expected, Fault, Store};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -14,11 +14,12 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
+use crate::access::Users;
 use crate::advertise::Advertised;
 use crate::allowance::Room;
+use crate::cluster::Cluster;
 use crate::connections::{self, Again};
 use crate::control::Control;
-use crate::disk;
 use crate::engine::Engine;
 use crate::injection::Injections;
 use crate::node::Node;
@@ -26,6 +27,8 @@ use crate::options::{Options, StartError, Storage};
 use crate::orders::{self, Giver, Receiver, Resets};
 use crate::panics::guarded;
 use crate::tls::Tls;
+use crate::troubles::Troubles;
+use crate::{accounts, disk, projections};
 
 /// A server that ended though nobody told it to. Its port and its folder are free.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -48,14 +51,17 @@ impl Server {
     /// # Errors
     /// What [`StartError`] lists.
     pub async fn start(options: Options) -> Result<Self, StartError> {
+        if options.cluster.is_some() && options.storage != Storage::Memory {
+            return Err(StartError::ClusterOnDisk);
+        }
         let tls = options.tls.as_ref().map(Tls::acceptor).transpose()?;
         let listener = listen(options.address).await?;
         let address =
             listener.local_addr().map_err(|error| StartError::Address { address: options.address, error })?;
         let (giver, orders) = orders::orders();
         let (resets, wanted) = mpsc::channel(1);
-        let injections = Arc::new(Injections::new());
-        let control = Control::new(giver.clone(), injections.clone(), resets);
+        let (injections, troubles) = (Arc::new(Injections::new()), Arc::new(Troubles::new()));
+        let control = Control::new(giver.clone(), injections.clone(), troubles.clone(), resets);
         let ground = Ground {
             kept: store_disk::Options {
                 fsync: options.fsync,
@@ -65,10 +71,18 @@ impl Server {
             storage: options.storage,
             address: Advertised::or_listening(options.advertise.as_ref(), address),
             tls,
+            users: options.users,
+            system_projections: options.system_projections,
+            cluster: options.cluster,
             injections,
+            troubles,
             orders,
+            giver: giver.clone(),
         };
         let node = ground.node().await?;
+        if let Some(seat) = &node.seat {
+            control.joined(seat.clone());
+        }
         let ended = tokio::spawn(live(ground, node, listener, wanted, giver));
         Ok(Self { address, control, tls: options.tls, ended: Some(ended) })
     }
@@ -128,19 +142,57 @@ struct Ground {
     kept: store_disk::Options,
     address: (String, u16),
     tls: Option<TlsAcceptor>,
+    users: bool,
+    system_projections: bool,
+    cluster: Option<Cluster>,
     injections: Arc<Injections>,
+    troubles: Arc<Troubles>,
     orders: Receiver,
+    giver: Giver,
 }
 
 impl Ground {
     async fn node(&self) -> Result<Arc<Node>, StartError> {
-        Ok(Arc::new(Node {
-            engine: open(self.storage.clone(), self.kept, self.orders.clone()).await?,
-            instance: Uuid::new_v4(),
-            address: self.address.clone(),
+        let failed = |fault: Fault| StartError::Storage(fault.to_string());
+        let (instance, address) = (Uuid::new_v4(), self.address.clone());
+        let engine = open(self.storage.clone(), self.kept, self.orders.clone()).await?;
+        // The first node of a cluster is like any server, and the others are like it.
+        let seat = match &self.cluster {
+            Some(cluster) => {
+                Some(cluster.join(instance, address.clone(), engine.clone()).await.map_err(failed)?)
+            }
+            None => None,
+        };
+        let users = match self.users {
+            true => Some(Users::new().map_err(StartError::Storage)?),
+            false => None,
+        };
+        let projects = self.system_projections;
+        let node = Arc::new(Node {
+            engine,
+            instance,
+            address,
             room: Room::for_all(),
             injections: self.injections.clone(),
-        }))
+            troubles: self.troubles.clone(),
+            users,
+            seat,
+            projects,
+            orders: self.giver.clone(),
+        });
+        // What others of a cluster have they have from the first one.
+        if node.leads() {
+            if node.engine.read(|store, _| Ok(store.is_new())).await.map_err(failed)? {
+                node.engine.write(furniture(), None, None).await.map_err(failed)?;
+            }
+            if node.users.is_some() {
+                accounts::furnish(&node.engine).await.map_err(failed)?;
+            }
+        }
+        if projects {
+            tokio::spawn(projections::follow(node.clone()));
+        }
+        Ok(node)
     }
 
     /// The same without anything of what was before. Calls that still have that find it closed.
@@ -160,10 +212,15 @@ async fn live(
     giver: Giver,
 ) -> Result<(), Ended> {
     loop {
-        let engine = node.engine.clone();
+        let (engine, seat) = (node.engine.clone(), node.seat.clone());
         let serving =
             connections::serve(listener, ground.tls.clone(), node, ground.orders.clone(), &mut resets);
-        let Some(again) = seen_to_its_end(serving, &engine, &giver).await? else { return Ok(()) };
+        let served = seen_to_its_end(serving, &engine, &giver).await;
+        // Others of its cluster hear of it, however it ended.
+        if let (Ok(None) | Err(_), Some(seat)) = (&served, seat) {
+            seat.die();
+        }
+        let Some(again) = served? else { return Ok(()) };
         let begun = guarded(ground.anew(&engine)).await.unwrap_or_else(|panicked| Err(panicked.to_string()));
         match begun {
             Ok(begun) => {
@@ -200,6 +257,15 @@ async fn seen_to_its_end(
     }
 }
 
+/// A system event for a new log: clients that look for one find it.
+fn furniture() -> Command {
+    Command::SetMetadata {
+        stream: "$stats".to_owned(),
+        expected: Expected::NoStream,
+        metadata: "{\"$maxAge\":86400}".to_owned(),
+    }
+}
+
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => StartError::PortInUse { address },
@@ -220,7 +286,6 @@ async fn open(
             Engine::on_disk(opened, stopping).map_err(|error| StartError::Storage(error.to_string()))?
         }
     };
-    engine.furnish().await.map_err(|fault| StartError::Storage(fault.to_string()))?;
     Ok(engine)
 }
 
@@ -249,7 +314,8 @@ mod tests {
             let giver = giver.clone();
             async move { seen_to_its_end(serving, &engine, &giver).await.map(drop) }
         });
-        let control = Control::new(giver, Arc::new(Injections::new()), mpsc::channel(1).0);
+        let control =
+            Control::new(giver, Arc::new(Injections::new()), Arc::new(Troubles::new()), mpsc::channel(1).0);
         let address = "127.0.0.1:1".parse().unwrap();
         let mut server = Server { address, control, tls: None, ended: Some(ended) };
         let error = tokio::time::timeout(Duration::from_secs(10), server.ended()).await.unwrap().unwrap_err();

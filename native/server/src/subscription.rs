@@ -187,8 +187,12 @@ pub async fn start_of_log(engine: &Arc<Engine>, start: Origin) -> Result<Option<
 
 /// What a subscription is answered that begins between events.
 pub fn invalid_position() -> Answers {
-    let refused = Status::invalid_argument("Trying to read from an invalid position.");
-    Answers::new(tokio_stream::iter([Ok(confirmation()), Err(refused)]))
+    refused(Status::invalid_argument("Trying to read from an invalid position."))
+}
+
+/// What a subscription is answered that is refused too late.
+pub fn refused(status: Status) -> Answers {
+    Answers::new(tokio_stream::iter([Ok(confirmation()), Err(status)]))
 }
 
 /// Subscribes to the log. Positions are exclusive.

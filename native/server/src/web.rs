@@ -3,27 +3,92 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::header::{HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
-use http_body_util::Full;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tonic::body::Body;
 
+use crate::access::{Identity, Unknown};
+use crate::caller::Caller;
 use crate::features::VERSION;
 use crate::node::Node;
-use crate::time::now;
+use crate::plain::{TEXT, json_of, text, with_status};
+use crate::requests::Watched;
+use crate::{atom, gossip, orders};
 
-const JSON: &str = "application/json; charset=utf-8";
-const TEXT: &str = "text/plain; charset=utf-8";
+/// The longest body that is read.
+const LONGEST: usize = store_core::MAX_APPEND;
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers a request that is not gRPC.
-pub async fn answer(node: &Arc<Node>, request: &Parts) -> Response<Body> {
-    let path = request.uri.path();
-    if path.starts_with("/event_store.client.") && request.method == Method::POST {
+pub async fn answer(node: &Arc<Node>, request: Request<Watched>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    if path.starts_with("/event_store.client.") && parts.method == Method::POST {
         return with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
+    let identity = match identity(node, &parts).await {
+        Ok(identity) => identity,
+        Err(refused) => return refused,
+    };
+    if path.starts_with(atom::STREAMS) {
+        return match Limited::new(body, LONGEST).collect().await {
+            Ok(body) => atom::answer(node, &identity, &parts, body.to_bytes()).await,
+            Err(_) => with_status(StatusCode::PAYLOAD_TOO_LARGE),
+        };
+    }
+    if path.starts_with("/admin/") {
+        return administer(node, &identity, &parts);
+    }
+    known(node, &parts).await
+}
+
+/// Who asks.
+async fn identity(node: &Arc<Node>, request: &Parts) -> Result<Identity, Response<Body>> {
+    let Some(users) = &node.users else { return Ok(Identity::Anybody) };
+    let caller = Caller::of(&request.headers, Instant::now());
+    users.identify(&node.engine, &caller.user).await.map_err(|unknown| match unknown {
+        Unknown::Unreadable => with_status(StatusCode::INTERNAL_SERVER_ERROR),
+        Unknown::Wrong => unauthorized(),
+        Unknown::Failed(_) => with_status(StatusCode::SERVICE_UNAVAILABLE),
+    })
+}
+
+fn unauthorized() -> Response<Body> {
+    let mut response = with_status(StatusCode::UNAUTHORIZED);
+    let asked = HeaderValue::from_static("Basic realm=\"ES\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, asked);
+    response
+}
+
+/// What operators tell a node.
+fn administer(node: &Arc<Node>, identity: &Identity, request: &Parts) -> Response<Body> {
+    if !matches!(request.uri.path(), "/admin/node/resign" | "/admin/shutdown") {
+        return with_status(StatusCode::NOT_FOUND);
+    }
+    if request.method != Method::POST {
+        return with_status(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    if identity.operates().is_err() {
+        return unauthorized();
+    }
+    match (request.uri.path(), &node.seat) {
+        ("/admin/shutdown", _) => {
+            orders::stop(&node.orders);
+        }
+        (_, Some(seat)) => seat.resign(),
+        // A single node goes on to lead.
+        (_, None) => {}
+    }
+    with_status(StatusCode::OK)
+}
+
+/// What scripts and monitors look at.
+async fn known(node: &Arc<Node>, request: &Parts) -> Response<Body> {
+    let path = request.uri.path();
     let known = matches!(
         path,
         "/" | "/web"
@@ -44,7 +109,7 @@ pub async fn answer(node: &Arc<Node>, request: &Parts) -> Response<Body> {
     match path {
         "/health/live" => with_status(live_code(request.uri.query())),
         "/ping" => json_of(&json!({ "text": "Ping request successfully handled", "label": "Http" })),
-        "/info" => json_of(&info()),
+        "/info" => json_of(&info(node)),
         "/info/options" => json_of(&json!([])),
         "/gossip" => json_of(&gossip(node).await),
         "/stats" => json_of(&stats(node).await),
@@ -61,23 +126,25 @@ fn live_code(query: Option<&str>) -> StatusCode {
         .unwrap_or(StatusCode::NO_CONTENT)
 }
 
-fn info() -> Value {
+fn info(node: &Arc<Node>) -> Value {
+    let secure = node.users.is_some();
     json!({
         "esVersion": VERSION,
-        "state": "leader",
-        "features": { "projections": false, "userManagement": false, "atomPub": false },
-        "authentication": { "type": "insecure", "properties": [] },
+        "state": gossip::state(node).as_str_name().to_ascii_lowercase(),
+        "features": { "projections": node.projects, "userManagement": secure, "atomPub": true },
+        "authentication": { "type": if secure { "internal" } else { "insecure" }, "properties": [] },
     })
 }
 
 async fn gossip(node: &Arc<Node>) -> Value {
-    let ((host, port), head) = (&node.address, node.engine.head().await);
-    json!({
-        "members": [{
-            "instanceId": node.instance.to_string(),
-            "timeStamp": iso_time(now()),
-            "state": "Leader",
-            "isAlive": true,
+    let ((server, server_port), head) = (&node.address, node.engine.head().await);
+    let members = gossip::members(node).into_iter().map(|member| {
+        let (host, port) = member.address;
+        json!({
+            "instanceId": member.instance.to_string(),
+            "timeStamp": iso_time(member.seen),
+            "state": member.state.as_str_name(),
+            "isAlive": member.alive,
             "internalTcpIp": host,
             "internalTcpPort": 0,
             "internalSecureTcpPort": 0,
@@ -93,13 +160,16 @@ async fn gossip(node: &Arc<Node>) -> Value {
             "chaserCheckpoint": head,
             "epochPosition": 0,
             "epochNumber": 0,
-            "epochId": node.instance.to_string(),
+            "epochId": member.instance.to_string(),
             "nodePriority": 0,
             "isReadOnlyReplica": false,
             "esVersion": VERSION,
-        }],
-        "serverIp": host,
-        "serverPort": port,
+        })
+    });
+    json!({
+        "members": members.collect::<Vec<_>>(),
+        "serverIp": server,
+        "serverPort": server_port,
     })
 }
 
@@ -134,29 +204,6 @@ fn moved_to_ping() -> Response<Body> {
     let mut response = text(TEXT, Bytes::new());
     *response.status_mut() = StatusCode::FOUND;
     response.headers_mut().insert(LOCATION, HeaderValue::from_static("/ping"));
-    response
-}
-
-/// An answer without a body.
-pub fn with_status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
-}
-
-fn json_of(value: &Value) -> Response<Body> {
-    match serde_json::to_vec_pretty(value) {
-        Ok(bytes) => text(JSON, bytes.into()),
-        Err(_) => with_status(StatusCode::INTERNAL_SERVER_ERROR),
-    }
-}
-
-fn text(kind: &'static str, body: Bytes) -> Response<Body> {
-    let length = body.len();
-    let mut response = Response::new(Body::new(Full::new(body)));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
 

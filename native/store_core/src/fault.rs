@@ -19,6 +19,9 @@ pub enum Fault {
     /// Whoever asked had given it a time, which was over before it was decided.
     #[error("the request came too late")]
     Late,
+    /// Whoever is asked takes no requests now.
+    #[error("the server is not ready")]
+    NotReady,
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),

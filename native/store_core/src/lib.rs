@@ -6,7 +6,7 @@
 //! - `write`: a change; nothing else changes the store
 //! - `page`, `storage`, `memory`: what keeps records, and the kind that forgets
 //! - `command`, `fault`: what can be asked to be written, what that is answered, why it is refused
-//! - `store`: streams and the log; `read`, `all` are what is asked of it
+//! - `store`: streams and the log; `read`, `all`, `acl` are what is asked of it
 //! - `draft`: the store, and the changes that were decided since
 //! - `plan`: the change of one request, while it is put together; `repeats`, `append`, `delete` are its rules
 //! - `decide`: from a request to the one change that it makes
@@ -14,6 +14,7 @@
 //! Modules depend on those named before them. Every operation takes the time as an argument, in ticks of 100 ns since
 //! 1970.
 
+mod acl;
 mod all;
 mod append;
 mod command;
@@ -34,6 +35,7 @@ mod store;
 mod units;
 mod write;
 
+pub use acl::{ADMINS, Principal, Right};
 pub use all::{AllRead, LogPage};
 pub use command::{Answer, Command, Decision, Expected};
 pub use draft::Draft;

@@ -142,6 +142,24 @@ impl Store {
         self.storage.keep(change);
     }
 
+    /// All that was written from a position on, as one change: for another store that has what was written before.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub fn since(&self, position: u64) -> Result<Write, Fault> {
+        let all = PageSize::events(usize::MAX);
+        let records = self.storage.log_page(position, Direction::Forwards, all)?;
+        let mut write = Write { head: self.head, ..Write::default() };
+        for record in &records {
+            if let Some(stream) = self.streams.get(&record.name) {
+                let Stream { number, last, tombstoned } = stream.clone();
+                write.put_row(StreamRow { name: record.name.clone(), number, last, tombstoned });
+            }
+        }
+        write.records = records;
+        Ok(write)
+    }
+
     /// An id for an event of the store's own: a version 4 UUID that depends on the seed and the log's length.
     pub(crate) fn new_id(&self, head: u64) -> u128 {
         let mut mixed = self.seed ^ u128::from(head);
