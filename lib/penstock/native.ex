@@ -21,6 +21,8 @@ defmodule Penstock.Native do
   def server_start(_settings, _tag), do: :erlang.nif_error(:not_loaded)
   def server_stop(_resource), do: :erlang.nif_error(:not_loaded)
   def server_reset(_resource, _tag), do: :erlang.nif_error(:not_loaded)
+  def server_fault(_resource, _node, _fault, _tag), do: :erlang.nif_error(:not_loaded)
+  def server_states(_resource), do: :erlang.nif_error(:not_loaded)
 
   def stage_new(_buffer_size, _keep, _dispatcher), do: :erlang.nif_error(:not_loaded)
   def stage_subscribe(_output, _id, _how), do: :erlang.nif_error(:not_loaded)

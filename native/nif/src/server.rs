@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use rustler::{
-    Atom, Encoder, Env, LocalPid, Monitor, NifMap, NifResult, NifUntaggedEnum, OwnedEnv, Reference, Resource,
-    ResourceArc, Term,
+    Atom, Encoder, Env, LocalPid, Monitor, NifMap, NifResult, NifTaggedEnum, NifUntaggedEnum, OwnedEnv,
+    Reference, Resource, ResourceArc, Term,
 };
-use server::{Advertised, Control, Ended, Fsync, Options, Server, StartError, Storage, Tls};
+use server::{
+    Advertised, Cluster, Control, Ended, Fsync, Options, Server, StartError, Storage, Tls, Trouble,
+};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use wire::error::Reason;
@@ -32,6 +34,7 @@ mod atoms {
         advertise,
         tls,
         self_made,
+        nodes,
         option,
         failed,
     }
@@ -58,8 +61,8 @@ struct ServerResource {
     control: Handle,
 }
 
-/// What a server is told by, once it runs.
-type Handle = Arc<OnceLock<Control>>;
+/// What a server is told by, once it runs; of a cluster, each node.
+type Handle = Arc<OnceLock<Vec<Control>>>;
 
 #[rustler::resource_impl]
 impl Resource for ServerResource {
@@ -84,6 +87,9 @@ struct Settings {
     fsync: Atom,
     advertise: Option<String>,
     tls: Option<Certificate>,
+    users: bool,
+    system_projections: bool,
+    nodes: u16,
 }
 
 /// With what it encrypts.
@@ -101,6 +107,9 @@ struct Wanted {
     held: Held,
     advertise: Option<Advertised>,
     tls: Option<Encryption>,
+    users: bool,
+    system_projections: bool,
+    nodes: u16,
 }
 
 #[derive(Clone)]
@@ -137,11 +146,12 @@ impl Settings {
             }
         };
         let held = Held { port: self.port, data_dir: self.data_dir.map(PathBuf::from), fsync };
-        Ok(Ok(Wanted { held, advertise, tls }))
+        let Self { users, system_projections, nodes, .. } = self;
+        Ok(Ok(Wanted { held, advertise, tls, users, system_projections, nodes }))
     }
 }
 
-/// Starts a server; the caller is sent `{:penstock_server, tag, {:ok, {port, ca_file | nil}} | {:error, error}}`,
+/// Starts a server; the caller is sent `{:penstock_server, tag, {:ok, {ports, ca_file | nil}} | {:error, error}}`,
 /// `{:penstock_server, tag, {:failed, error}}` if it ends by itself, and `{:penstock_server, tag, :stopped}` when it
 /// has ended and what it held is free.
 #[rustler::nif]
@@ -190,7 +200,7 @@ fn server_reset<'a>(
     tag: Reference<'a>,
 ) -> NifResult<Atom> {
     let _timed = timed!(env, "server_reset");
-    let control = resource.control.get().cloned().ok_or(rustler::Error::BadArg)?;
+    let control = node(&resource, 0)?;
     let messages = Messages::new(env.pid(), tag);
     let runtime = runtime::of_servers().map_err(|_| rustler::Error::BadArg)?;
     runtime.spawn(async move {
@@ -204,15 +214,95 @@ fn server_reset<'a>(
     Ok(atoms::ok())
 }
 
+fn node(resource: &ResourceArc<ServerResource>, index: usize) -> NifResult<Control> {
+    let controls = resource.control.get().ok_or(rustler::Error::BadArg)?;
+    controls.get(index).cloned().ok_or(rustler::Error::BadArg)
+}
+
+/// What becomes of a server on demand.
+#[derive(NifTaggedEnum)]
+enum Fault {
+    Cut,
+    DropSubscriptions,
+    FellBehind,
+    Stall,
+    /// In ms.
+    Slow(u64),
+    /// In bytes.
+    Truncate(u64),
+    NotLeader(String, u16),
+    RefuseAppends,
+    DiskFull,
+    Heal,
+    Freeze,
+    Thaw,
+    Resign,
+    Kill,
+}
+
+/// Has a node misbehave, or behave again; the caller is sent `{:penstock_server, tag, :ok | {:error, error}}`.
+#[rustler::nif]
+fn server_fault<'a>(
+    env: Env<'a>,
+    resource: ResourceArc<ServerResource>,
+    index: usize,
+    fault: Fault,
+    tag: Reference<'a>,
+) -> NifResult<Atom> {
+    let _timed = timed!(env, "server_fault");
+    let control = node(&resource, index)?;
+    let messages = Messages::new(env.pid(), tag);
+    let runtime = runtime::of_servers().map_err(|_| rustler::Error::BadArg)?;
+    runtime.spawn(async move {
+        match befall(&control, fault).await {
+            Ok(()) => messages.send(|env| atoms::ok().encode(env)),
+            Err(error) => messages.send(|env| (atoms::error(), internal(env, &error)).encode(env)),
+        }
+    });
+    Ok(atoms::ok())
+}
+
+async fn befall(control: &Control, fault: Fault) -> Result<(), String> {
+    let bytes = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    match fault {
+        Fault::Cut => control.drop_connections(),
+        Fault::DropSubscriptions => control.trouble(Trouble::DropSubscriptions),
+        Fault::FellBehind => control.trouble(Trouble::FellBehind),
+        Fault::Stall => control.trouble(Trouble::Stall),
+        Fault::Slow(wait) => control.trouble(Trouble::Slow(Duration::from_millis(wait))),
+        Fault::Truncate(number) => control.trouble(Trouble::Truncate(bytes(number))),
+        Fault::NotLeader(host, port) => control.trouble(Trouble::NotLeader { host, port }),
+        Fault::RefuseAppends => control.trouble(Trouble::RefuseAppends),
+        Fault::DiskFull => control.trouble(Trouble::FillDisk),
+        Fault::Heal => control.heal(),
+        Fault::Freeze => control.freeze(),
+        Fault::Thaw => control.thaw().await.map_err(|error| error.to_string())?,
+        Fault::Resign => control.resign(),
+        Fault::Kill => control.kill(),
+    }
+    Ok(())
+}
+
+/// What each node is, as `/info` says it.
+#[rustler::nif]
+fn server_states(env: Env<'_>, resource: ResourceArc<ServerResource>) -> NifResult<Vec<String>> {
+    let _timed = timed!(env, "server_states");
+    let controls = resource.control.get().ok_or(rustler::Error::BadArg)?;
+    Ok(controls.iter().map(Control::state).collect())
+}
+
 /// A panic anywhere below ends the server with a reason, and never its owner's waiting.
 async fn supervise(wanted: Wanted, stopping: watch::Receiver<bool>, control: Handle, messages: Messages) {
     match AssertUnwindSafe(start(&wanted)).catch_unwind().await {
-        Ok(Ok(server)) => {
-            let held = Claim::of(Held { port: server.local_addr().port(), ..wanted.held });
-            let _ = control.set(server.control());
-            let ca_file = server.ca_file().map(|file| file.to_string_lossy().into_owned());
-            messages.send(|env| (atoms::ok(), (held.0.port, ca_file)).encode(env));
-            let ended = run(server, stopping).await;
+        Ok(Ok(servers)) => {
+            let ports: Vec<u16> = servers.iter().map(|server| server.local_addr().port()).collect();
+            let held = ports.iter().map(|port| Claim::of(Held { port: *port, ..wanted.held.clone() }));
+            let held: Vec<_> = held.collect();
+            let _ = control.set(servers.iter().map(Server::control).collect());
+            let ca_file = servers.first().and_then(Server::ca_file);
+            let ca_file = ca_file.map(|file| file.to_string_lossy().into_owned());
+            messages.send(|env| (atoms::ok(), (ports, ca_file)).encode(env));
+            let ended = run(servers, stopping).await;
             drop(held);
             if let Err(error) = ended {
                 messages.send(|env| (atoms::failed(), internal(env, &error.to_string())).encode(env));
@@ -226,15 +316,24 @@ async fn supervise(wanted: Wanted, stopping: watch::Receiver<bool>, control: Han
     messages.send(|env| atoms::stopped().encode(env));
 }
 
-/// Runs a server until it is told to end, or ends by itself.
-async fn run(mut server: Server, mut stopping: watch::Receiver<bool>) -> Result<(), Ended> {
+/// Runs a server, or the nodes of a cluster, until it is told to end, or all have ended by themselves.
+async fn run(mut servers: Vec<Server>, mut stopping: watch::Receiver<bool>) -> Result<(), Ended> {
     tokio::select! {
-        ended = server.ended() => return ended,
+        ended = all_ended(&mut servers) => return ended,
         // That nobody is left to say so means the same as being told to stop.
         () = async { drop(stopping.wait_for(|stop| *stop).await) } => {}
     }
-    server.stop();
-    server.ended().await
+    for server in &servers {
+        server.stop();
+    }
+    all_ended(&mut servers).await
+}
+
+async fn all_ended(servers: &mut [Server]) -> Result<(), Ended> {
+    for server in servers {
+        server.ended().await?;
+    }
+    Ok(())
 }
 
 /// What a running server holds, as others of this VM see it.
@@ -257,25 +356,38 @@ impl Drop for Claim {
     }
 }
 
-/// A supervisor may restart a server before the one that died has let go of what it held.
-async fn start(wanted: &Wanted) -> Result<Server, StartError> {
-    let Wanted { held, advertise, tls } = wanted;
-    let deadline = Instant::now() + SUCCESSION;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, held.port));
+async fn start(wanted: &Wanted) -> Result<Vec<Server>, StartError> {
+    let Wanted { held, advertise, tls, users, system_projections, nodes } = wanted;
     let tls = match tls {
         Some(Encryption::SelfMade) => Some(Tls::self_made(advertise.as_ref().map(Advertised::host))?),
         Some(Encryption::Given(tls)) => Some(tls.clone()),
         None => None,
     };
-    loop {
+    let cluster = (*nodes > 1).then(Cluster::new);
+    let mut servers = Vec::with_capacity(usize::from(*nodes));
+    for index in 0..*nodes {
+        let port = if held.port == 0 { 0 } else { held.port.saturating_add(index) };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let storage = held.data_dir.clone().map_or(Storage::Memory, Storage::Disk);
         let options = Options {
             fsync: held.fsync,
             advertise: advertise.clone(),
             tls: tls.clone(),
+            users: *users,
+            system_projections: *system_projections,
+            cluster: cluster.clone(),
             ..Options::new(address, storage)
         };
-        match Server::start(options).await {
+        servers.push(start_one(options, &Held { port, ..held.clone() }).await?);
+    }
+    Ok(servers)
+}
+
+/// A supervisor may restart a server before the one that died has let go of what it held.
+async fn start_one(options: Options, held: &Held) -> Result<Server, StartError> {
+    let deadline = Instant::now() + SUCCESSION;
+    loop {
+        match Server::start(options.clone()).await {
             Err(StartError::PortInUse { .. } | StartError::DataInUse { .. })
                 if Instant::now() < deadline && held_here(held) => {}
             started => return started,
@@ -309,6 +421,7 @@ fn describe<'a>(env: Env<'a>, failed: &StartError, wanted: &Held) -> Term<'a> {
         StartError::DataCorrupted { .. } => (Reason::CorruptedData, atoms::data_dir()),
     };
     let value = match &wanted.data_dir {
+        _ if matches!(failed, StartError::ClusterOnDisk) => atoms::nodes().encode(env),
         _ if detail == atoms::option() => atoms::tls().encode(env),
         Some(folder) if detail == atoms::data_dir() => folder.to_string_lossy().encode(env),
         _ => wanted.port.encode(env),

@@ -9,7 +9,8 @@
 //! appends has ids that depend on what it follows from alone: what was appended before is not appended again, wherever it
 //! was interrupted.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use store_core::{
@@ -19,7 +20,6 @@ use uuid::Uuid;
 
 use crate::log::{Look, glance};
 use crate::node::Node;
-use crate::subscription::wait;
 
 /// How far the task came.
 const CHECKPOINT: &str = "$projections-$system-checkpoint";
@@ -30,44 +30,76 @@ const SEPARATOR: char = '-';
 /// What ids are derived from.
 const IDS: Uuid = Uuid::from_u128(0x0a7c_6a4e_8d0b_4f0f_9a55_5e6c_3b1d_2f10);
 
-/// Follows the log until the server ends.
-pub async fn follow(node: Arc<Node>) {
-    if let Err(failed) = run(&node).await {
-        tracing::error!(%failed, "the system projections have stopped");
+/// After a failure it is tried again so much later: a disk may be full, or a cluster without a leader.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Follows the log until the server ends, or begins anew.
+pub async fn follow(node: Weak<Node>) {
+    let Some(first) = node.upgrade() else { return };
+    let (mut changes, stopping) = (first.engine.watch_log(), first.engine.stopping());
+    drop(first);
+    let follow = async {
+        // Nowhere yet: it is read where to go on.
+        let mut next = None;
+        loop {
+            changes.mark_unchanged();
+            // Held only while there is something to do: a server that begins anew has another one.
+            let Some(node) = node.upgrade() else { return };
+            match step(&node, next).await {
+                Ok(Step { at, more }) => {
+                    drop(node);
+                    next = at;
+                    if !more && changes.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Err(_) if node.engine.head_now() == 0 => return,
+                Err(failed) => {
+                    drop(node);
+                    tracing::warn!(%failed, "the system projections could not go on; they try again");
+                    next = None;
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = follow => {}
+        () = stopping => {}
     }
 }
 
-async fn run(node: &Arc<Node>) -> Result<(), Fault> {
-    let mut changes = node.engine.watch_log();
-    let mut next = checkpoint(node).await?;
-    loop {
-        changes.mark_unchanged();
-        // Only one node of a cluster writes; the next one goes on where that one was.
-        if !node.leads() {
-            if wait(&node.engine, &mut changes).await.is_err() {
-                return Ok(());
-            }
-            next = checkpoint(node).await?;
-            continue;
-        }
-        let look = Look { from: next, direction: Direction::Forwards, size: PAGE, resolve: false };
-        let page = node.engine.read(move |store, now| glance(store, look, now)).await?;
-        let records: Vec<Record> = page.events.into_iter().filter_map(|pair| pair.event).collect();
-        let found: Vec<_> = records.iter().flat_map(follows).collect();
-        let something = !found.is_empty();
-        for (stream, events) in by_stream(found) {
-            append(node, stream, events).await?;
-        }
-        if let Some(position) = page.next {
-            next = position;
-            if something {
-                save(node, position).await?;
-            }
-        }
-        if !page.more && wait(&node.engine, &mut changes).await.is_err() {
-            return Ok(());
-        }
+/// Where it came to.
+struct Step {
+    /// Where to go on, if that is known.
+    at: Option<u64>,
+    /// Whether there is more already.
+    more: bool,
+}
+
+/// Appends what follows from a page of the log.
+async fn step(node: &Arc<Node>, from: Option<u64>) -> Result<Step, Fault> {
+    // Only one node of a cluster writes; the next one goes on where that one was.
+    if !node.leads() {
+        return Ok(Step { at: None, more: false });
     }
+    let from = match from {
+        Some(from) => from,
+        None => checkpoint(node).await?,
+    };
+    let look = Look { from, direction: Direction::Forwards, size: PAGE, resolve: false };
+    let page = node.engine.read(move |store, now| glance(store, look, now)).await?;
+    let records = page.events.iter().filter_map(|pair| pair.event.as_ref());
+    let found: Vec<_> = records.flat_map(follows).collect();
+    let something = !found.is_empty();
+    for (stream, events) in by_stream(found) {
+        append(node, stream, events).await?;
+    }
+    let at = page.next.unwrap_or(from);
+    if something {
+        save(node, at).await?;
+    }
+    Ok(Step { at: Some(at), more: page.more })
 }
 
 /// What is appended because of an event: to which stream, and what. Nothing follows from what the server itself writes.

@@ -190,7 +190,7 @@ impl Ground {
             }
         }
         if projects {
-            tokio::spawn(projections::follow(node.clone()));
+            tokio::spawn(projections::follow(Arc::downgrade(&node)));
         }
         Ok(node)
     }
