@@ -17,11 +17,10 @@ defmodule Penstock.EventStore.StalledServerTest do
   defp elsewhere do
     {:ok, peer, _node} = :peer.start_link(%{connection: :standard_io, args: code_paths()})
     {:ok, _} = :peer.call(peer, :application, :ensure_all_started, [:penstock], 30_000)
-    {:ok, server} = :peer.call(peer, GenServer, :start, [Server, settings()], 30_000)
+    child = Server.child_spec(port: 0)
+    {:ok, server} = :peer.call(peer, :supervisor, :start_child, [:kernel_safe_sup, child], 30_000)
     :peer.call(peer, Server, :connection_string, [server])
   end
-
-  defp settings, do: %{port: 0, data_dir: nil, fsync: :group, advertise: nil, tls: nil}
 
   # Whoever opens a pipe to read waits until somebody opens it to write: so does a thread of the server that wants to read
   # the log, as on a disk that stands still, and every other one behind it.
@@ -70,9 +69,10 @@ defmodule Penstock.EventStore.StalledServerTest do
     # it stood still all the time
     assert :gen_tcp.recv(silent, 0, 0) == {:error, :timeout}
     assert Enum.all?(readers, &(Task.yield(&1, 0) == nil))
-    # whoever waits to read goes on as soon as somebody may write
-    {_, 0} = System.cmd("sh", ["-c", ": > \"$0\"", log])
+    # whoever waits to read goes on as soon as somebody may write, as long as that is so
+    writer = Port.open({:spawn_executable, "/bin/sh"}, args: ["-c", "exec 3> \"$0\"; read -r _", log])
     assert {:ok, "HTTP/1.1 204" <> _} = :gen_tcp.recv(silent, 0, 60_000)
     for reader <- readers, do: assert({:error, _} = Task.await(reader, 60_000))
+    Port.close(writer)
   end
 end
