@@ -24,7 +24,8 @@ defmodule Penstock.ExamplesTest do
 
   test "three stages in a row: all events arrive, doubled and in order, and no more are made than asked for" do
     said = script("producer_consumer.exs")
-    assert List.last(said) == "C has seen enough"
+    # A may hear of the last ask when C has ended
+    assert said |> Enum.filter(&String.starts_with?(&1, "C")) |> List.last() == "C has seen enough"
     assert Enum.take(numbers(said, "C gets"), 12) == Enum.map(1..12, &"#{&1 * 2}")
     made = said |> numbers("A is asked for") |> Enum.map(&String.to_integer/1)
     assert hd(made) == 4

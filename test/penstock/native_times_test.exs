@@ -58,6 +58,8 @@ defmodule Penstock.NativeTimesTest do
       {:ok, _other} = Native.event_store_as(connection, {"user", "password"})
       {:ok, server} = EventStore.Server.start_link(port: 0)
       :ok = EventStore.Server.reset(server)
+      [_itself] = EventStore.Server.nodes(server)
+      :ok = EventStore.Server.heal(server)
       :ok = EventStore.Server.stop(server)
 
       _ = Native.native_times()
