@@ -3,44 +3,47 @@ defmodule Penstock.FirstComeDispatcher do
   # A dispatcher as a user would write it: whoever came first gets what it has asked for before others get anything.
   #
   # Its state are the consumers with their demand, in the order in which they came, and the demand that those left who
-  # are gone: the producer has been asked for it, so it serves the next who ask.
+  # are gone: the producer has been asked for it, so it serves the next who ask. What came for those who are gone is held
+  # in the stage's buffer, and is older than all that comes: whoever asks is given of that first.
 
   @behaviour Penstock.Dispatcher
 
   @impl true
   def init(options) do
     if test = options[:test], do: send(test, {:init, self()})
-    {:ok, {[], 0}}
+    {:ok, {[], 0, 0}}
   end
 
   @impl true
-  def subscribe(options, from, {consumers, left}) do
+  def subscribe(options, from, {consumers, left, held}) do
     if options[:refuse],
       do: {:error, options[:refuse]},
-      else: {:ok, 0, {consumers ++ [{from, 0}], left}}
+      else: {:ok, 0, {consumers ++ [{from, 0}], left, held}}
   end
 
   @impl true
-  def cancel(from, {consumers, left}) do
+  def cancel(from, {consumers, left, held}) do
     case List.keytake(consumers, from, 0) do
-      {{^from, demand}, consumers} -> {:ok, 0, {consumers, left + demand}}
-      nil -> {:ok, 0, {consumers, left}}
+      {{^from, demand}, consumers} -> {:ok, 0, {consumers, left + demand, held}}
+      nil -> {:ok, 0, {consumers, left, held}}
     end
   end
 
   @impl true
-  def ask(n, from, {consumers, left}) do
+  def ask(n, from, {consumers, left, held}) do
     {^from, demand} = List.keyfind(consumers, from, 0)
-    asked_already = min(n, left)
-
-    {:ok, n - asked_already, {List.keyreplace(consumers, from, 0, {from, demand + n}), left - asked_already}}
+    from_buffer = min(n, held)
+    asked_already = min(n - from_buffer, left)
+    consumers = List.keyreplace(consumers, from, 0, {from, demand + n})
+    {:ok, n - asked_already, {consumers, left - asked_already, held - from_buffer}}
   end
 
   @impl true
-  def dispatch(events, _length, {consumers, left}) do
+  def dispatch(events, _length, {consumers, left, held}) do
     {events, consumers} = deal(consumers, events, [])
     # what is buffered now was brought for those who are gone
-    {:ok, events, {consumers, max(left - length(events), 0)}}
+    count = length(events)
+    {:ok, events, {consumers, max(left - count, 0), held + count}}
   end
 
   defp deal([{{pid, tag} = from, demand} | rest], [_ | _] = events, done) when demand > 0 do
