@@ -108,7 +108,11 @@ defmodule Penstock.LinearSubscription.AllTest do
     assert Position.compare(position, Event.position(second)) in [:eq, :gt]
   end
 
-  test "it resumes after its position when the connection is lost", %{server: server, store: store, uri: uri} do
+  test "a server that comes back without what it held is told from one that has it", %{
+    server: server,
+    store: store,
+    uri: uri
+  } do
     append(store, "a", ["T1"])
     producer = all(store, [])
     tag = consume(producer, 10)
@@ -117,7 +121,7 @@ defmodule Penstock.LinearSubscription.AllTest do
     :ok = EventStore.Server.stop(server)
     await_info(producer, &(&1.state in [:backing_off, :connecting]))
     start_supervised!({EventStore.Server, port: port}, id: make_ref())
-    # another server, without what was there: its positions mean nothing, and that is said
+    # its positions mean nothing, and that is said
     info = await_info(producer, & &1.position_beyond_end)
     assert %{position: %Position{}} = info.position_beyond_end
   end
